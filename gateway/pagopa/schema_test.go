@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pagopa
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"github.com/nodogate/nodogate/gateway/soap"
+)
+
+// shared returns a path in the folder of official schemas, which lies beside
+// the project and is no part of it.
+func shared(t testing.TB, path string) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatal("no go.mod above the test")
+		}
+		dir = filepath.Dir(dir)
+	}
+	path = filepath.Join(dir, "..", "shared", "pagopa", path)
+	if _, err := os.Stat(path); err != nil {
+		unavailable(t, "the official schemas are not there")
+	}
+	return path
+}
+
+// unavailable skips on a developer's machine and fails where all must run.
+func unavailable(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" || os.Getenv("NODOGATE_TEST_STRICT") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// samples returns the sample messages of paForNode by file name, without
+// their XML declaration.
+func samples(t testing.TB) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(shared(t, "samples"), "pa*.xml"))
+	if err != nil || len(files) != 16 {
+		t.Fatalf("%d samples of paForNode, %v; want 16", len(files), err)
+	}
+	messages := make(map[string][]byte)
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, raw, _ = bytes.Cut(raw, []byte("?>"))
+		messages[strings.TrimSuffix(filepath.Base(file), ".xml")] = bytes.TrimSpace(raw)
+	}
+	return messages
+}
+
+// xmllint says of each message whether it is valid for paForNode.xsd.
+func xmllint(t testing.TB, messages map[string][]byte) map[string]bool {
+	t.Helper()
+	tool, err := exec.LookPath("xmllint")
+	if err != nil {
+		unavailable(t, "xmllint is not installed")
+	}
+	dir := t.TempDir()
+	args := []string{"--nonet", "--noout", "--schema", shared(t, "pagopa-api/wsdl/xsd/paForNode.xsd")}
+	for name, message := range messages {
+		if err := os.WriteFile(filepath.Join(dir, name), message, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, name)
+	}
+	cmd := exec.Command(tool, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	// It exits with 3 or 4 when a message is invalid.
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	valid := make(map[string]bool)
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutSuffix(line, " validates"); ok {
+			valid[name] = true
+		} else if name, ok := strings.CutSuffix(line, " fails to validate"); ok {
+			valid[name] = false
+		} else if strings.Contains(line, "internal error") || strings.Contains(line, "Schemas parser error") {
+			t.Fatalf("xmllint: %s", line)
+		}
+	}
+	if len(valid) != len(messages) {
+		t.Fatalf("xmllint judged %d of %d messages:\n%s", len(valid), len(messages), out)
+	}
+	return valid
+}
+
+func parse(t testing.TB, body []byte) *soap.Envelope {
+	t.Helper()
+	env, err := soap.Parse(soap.AppendEnvelope(nil, func(b []byte) []byte { return append(b, body...) }))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, body)
+	}
+	return env
+}
+
+// verdict is what our schema says, without the rules that are not in the XSD.
+func verdict(t testing.TB, body []byte) error {
+	t.Helper()
+	env := parse(t, body)
+	for _, messages := range []map[string]message{paForNodeRequests, paForNodeResponses} {
+		if m, ok := messages[env.Operation.Local]; ok && env.Operation.Space == PaForNodeNamespace {
+			return validate(env.Body, m.schema)
+		}
+	}
+	return ErrUnknown
+}
+
+// TestVerdictsAreThoseOfXMLLint changes good messages in ways that find the
+// edges of each type, and asks both validators.
+func TestVerdictsAreThoseOfXMLLint(t *testing.T) {
+	t.Parallel()
+	bases := samples(t)
+	for name, m := range fullMessages() {
+		bases["full-"+name] = m.Append(nil)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	mutants := make(map[string][]byte)
+	for _, name := range slices.Sorted(maps.Keys(bases)) {
+		mutants[name] = bases[name]
+		for i := range 40 {
+			mutants[fmt.Sprintf("%s.%d", name, i)] = mutate(t, rnd, bases[name])
+		}
+	}
+	valid := 0
+	for name, want := range xmllint(t, mutants) {
+		if want {
+			valid++
+		}
+		if err := verdict(t, mutants[name]); (err == nil) != want {
+			t.Errorf("%s: xmllint says valid=%v, we say %v:\n%s", name, want, err, mutants[name])
+		}
+	}
+	t.Logf("%d messages, %d of them valid", len(mutants), valid)
+	if valid < 100 || valid > len(mutants)-100 {
+		t.Error("hardly a comparison: nearly all have one verdict")
+	}
+}
+
+// values are at the edge of some type.
+var values = []string{
+	"", " ", "0", "1", "5", "6", "+1", "01", "-1", " 1 ", "1\n", "true", "TRUE", "\tfalse\n", "yes",
+	"OK", "KO", "ok", "OK ", "EQ", "ANY", "F", "G", "FG", "POSTAL", "RM", "Rm", "ROM", "IT\n", "01 ",
+	"0.00", "0.01", "16.5", "16.50", "16,50", " 16.50\n", "16.500", "+16.50", "-16.50", ".50", "0016.50", "1e1.00",
+	"999999999.99", "1000000000.00", "00999999999.99", "١٦.٥٠", "16 .50",
+	"2026-02-28", "2026-02-29", "2024-02-29", "2026-13-01", "2026-00-10", "2026-1-01", "0000-01-01", " 2026-12-31 ", "2026-12-31Z",
+	"2026-12-31+14:00", "2026-12-31+14:01", "2026-12-31-09:30", "2026-12-31+9:30", "2026-12-31T00:00:00", "20261231", "26-12-31", "2026-12-31.5",
+	"2026-10-25T02:30:00", "2026-12-31T24:00:00", "2026-12-31T24:00:01", "2026-12-31T23:59:60", "2026-12-31T23:59:59.123456789012Z",
+	"2026-12-31T23:59", "2026-12-31 23:59:59", "2026-12-31T23:59:59+25:00", "2026-12-31T25:00:00", "2026-12-31T12:60:00", "\n2026-12-31T12:00:00+01:00\n",
+	"a@b", "a@b.c", "a@b..c", "a@@b", "@b", "a@", "à@b.it", "a+b_c.d-e@f-g.it", " a@b.it",
+	"QUJD", "QUI=", "QQ==", "QR==", "QUJ=", "QUJDR", " QUJD\nQUJD ", "=", "QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJD",
+	"80014480828", "8001448082", "800144808280", "8001448082a", "80014480828\n", "٨٠٠١٤٤٨٠٨٢٨",
+	"301202600000004244", "30120260000000424", "901202600000004244", "3012026000000042444", "00001", "0000", "à&<>ù", "𝔞𝔟",
+}
+
+var lengths = []int{1, 2, 4, 5, 6, 11, 12, 16, 17, 18, 20, 21, 35, 36, 70, 71, 72, 73, 140, 141, 210, 211, 250, 251, 256, 257}
+
+var notBase64 = regexp.MustCompile(`[^A-Za-z0-9+/= \t\r\n]`)
+
+func mutate(t *testing.T, rnd *rand.Rand, body []byte) []byte {
+	t.Helper()
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(body); err != nil {
+		t.Fatal(err)
+	}
+	all := doc.Root().FindElements(".//*")
+	leaves := slices.DeleteFunc(slices.Clone(all), func(el *etree.Element) bool { return len(el.ChildElements()) > 0 })
+	el, leaf := all[rnd.IntN(len(all))], leaves[rnd.IntN(len(leaves))]
+	other := all[rnd.IntN(len(all))]
+	switch rnd.IntN(22) {
+	case 0:
+		el.Parent().RemoveChild(el)
+	case 1:
+		el.Parent().InsertChildAt(el.Index(), el.Copy())
+	case 2:
+		for range 5 {
+			el.Parent().InsertChildAt(el.Index(), el.Copy())
+		}
+	case 3: // one further down
+		parent, i := el.Parent(), el.Index()
+		parent.RemoveChild(el)
+		parent.InsertChildAt(min(i+2, len(parent.Child)), el)
+	case 4:
+		el.Parent().InsertChildAt(rnd.IntN(len(el.Parent().Child)+1), other.Copy())
+	case 5:
+		el.CreateAttr([]string{"a", "xml:lang", "nil"}[rnd.IntN(3)], "true")
+	case 6:
+		el.CreateAttr("xmlns", []string{"", PaForNodeNamespace}[rnd.IntN(2)])
+	case 7:
+		el.Tag = strings.ToUpper(el.Tag)
+	case 8:
+		el.Space = doc.Root().Space
+	case 9:
+		el.Parent().InsertChildAt(el.Index(), etree.NewText([]string{"\n\t ", "x", "\u00A0"}[rnd.IntN(3)]))
+	case 10:
+		leaf.CreateElement("idPA")
+	case 11:
+		el.CreateAttr("xmlns:xsi", xsiNamespace)
+		el.CreateAttr("xsi:schemaLocation", PaForNodeNamespace+" paForNode.xsd")
+	case 12: // the same in CDATA
+		leaf.SetCData(leaf.Text())
+	default:
+		text := values[rnd.IntN(len(values))]
+		if rnd.IntN(4) == 0 {
+			text = strings.Repeat([]string{"1", "a", "à", "𝔞"}[rnd.IntN(4)], lengths[rnd.IntN(len(lengths))])
+		}
+		// Where libxml2 does not do as the schema says: it skips over what is no
+		// base64, and keeps the blanks around some dates and numbers.
+		switch leaf.Tag {
+		case "MBDAttachment", "hashDocumento", "datiSpecificiServizioRequest":
+			text = notBase64.ReplaceAllString(text, "")
+		case "dueDate", "retentionDate", "paymentDateTime", "applicationDate", "transferDate", "idTransfer", "serial":
+			text = strings.TrimSpace(text)
+		}
+		leaf.SetText(text)
+	}
+	out, err := doc.WriteToBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestStricterThanTheSchema lists where a valid message is refused all the
+// same, by intent.
+func TestStricterThanTheSchema(t *testing.T) {
+	t.Parallel()
+	good := string(fullMessages()["paSendRTV2Request"].Append(nil))
+	if err := verdict(t, []byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	valid := make(map[string][]byte)
+	for name, change := range map[string][2]string{
+		"comment in a value":      {"<idPSP>", "<idPSP><!-- -->"},
+		"comment beside a value":  {"</idPSP>", "<!-- --></idPSP>"},
+		"xsi:type":                {"<idPSP>", `<idPSP xmlns:xsi="` + xsiNamespace + `" xmlns:x="http://www.w3.org/2001/XMLSchema" xsi:type="x:token">`},
+		"a year of five digits":   {"<applicationDate>2026", "<applicationDate>12026"},
+		"a year before the first": {"<applicationDate>2026", "<applicationDate>-2026"},
+		"too late for UTC":        {">2026-11-20T10:15:30.123456+01:00<", ">9999-12-31T23:59:59-01:00<"},
+	} {
+		message := strings.Replace(good, change[0], change[1], 1)
+		if message == good {
+			t.Fatalf("%s: nothing changed", name)
+		}
+		valid[name] = []byte(message)
+		if verdict(t, valid[name]) == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for name, ok := range xmllint(t, valid) {
+		if !ok && name != "xsi:type" { // stText35 is no token: invalid there too
+			t.Errorf("%s: xmllint refuses it too", name)
+		}
+	}
+}
+
+func TestSchemaRefuses(t *testing.T) {
+	t.Parallel()
+	verify := string(fullMessages()["paVerifyPaymentNoticeReq"].Append(nil))
+	receipt := string(fullMessages()["paSendRTV2Request"].Append(nil))
+	for _, tc := range []struct {
+		name, message, old, new, path string
+	}{
+		{"missing first", verify, "<idPA>80014480828</idPA>", "", "paVerifyPaymentNoticeReq/idPA"},
+		{"missing last", verify, "<noticeNumber>301202600000004244</noticeNumber>", "", "paVerifyPaymentNoticeReq/qrCode/noticeNumber"},
+		{"twice", verify, "<idPA>80014480828</idPA>", "<idPA>1</idPA><idPA>1</idPA>", "paVerifyPaymentNoticeReq/idBrokerPA"},
+		{"out of order", verify, "<idBrokerPA>80015010723</idBrokerPA><idStation>80015010723_01</idStation>", "<idStation>80015010723_01</idStation><idBrokerPA>80015010723</idBrokerPA>", "paVerifyPaymentNoticeReq/idBrokerPA"},
+		{"unknown last", verify, "</qrCode>", "</qrCode><x/>", "paVerifyPaymentNoticeReq"},
+		{"unknown below", verify, "</noticeNumber>", "</noticeNumber><x/>", "paVerifyPaymentNoticeReq/qrCode"},
+		{"empty", verify, "<idPA>80014480828</idPA>", "<idPA/>", "paVerifyPaymentNoticeReq/idPA"},
+		{"too long", verify, "80015010723_01", strings.Repeat("à", 36), "paVerifyPaymentNoticeReq/idStation"},
+		{"line break behind digits", verify, "004244<", "004244\n<", "paVerifyPaymentNoticeReq/qrCode/noticeNumber"},
+		{"digits of another script", verify, "004244<", "00424٤<", "paVerifyPaymentNoticeReq/qrCode/noticeNumber"},
+		{"attribute of the root", verify, "Req xmlns", `Req a="" xmlns`, "paVerifyPaymentNoticeReq"},
+		{"attribute", verify, "<qrCode>", `<qrCode a="">`, "paVerifyPaymentNoticeReq/qrCode"},
+		{"attribute of a value", verify, "<idPA>", `<idPA a="">`, "paVerifyPaymentNoticeReq/idPA"},
+		{"xsi:nil", verify, "<idPA>", `<idPA xmlns:xsi="` + xsiNamespace + `" xsi:nil="false">`, "paVerifyPaymentNoticeReq/idPA"},
+		{"schemaLocation of no namespace", verify, "<idPA>", `<idPA schemaLocation="">`, "paVerifyPaymentNoticeReq/idPA"},
+		{"qualified child", verify, "<idPA>80014480828</idPA>", "<pafn:idPA>80014480828</pafn:idPA>", "paVerifyPaymentNoticeReq/idPA"},
+		{"default namespace", verify, "Req xmlns:pafn", `Req xmlns="urn:x" xmlns:pafn`, "paVerifyPaymentNoticeReq/idPA"},
+		{"text between", verify, "<qrCode>", "x<qrCode>", "paVerifyPaymentNoticeReq"},
+		{"no-break space between", verify, "<qrCode>", "\u00A0<qrCode>", "paVerifyPaymentNoticeReq"},
+		{"element in a value", verify, "<idPA>", "<idPA><b/>", "paVerifyPaymentNoticeReq/idPA"},
+		{"sixth transfer", receipt, "</transferList>", strings.Repeat(receipt[strings.Index(receipt, "<transfer>"):strings.Index(receipt, "</transfer>")]+"</transfer>", 4) + "</transferList>", "paSendRTV2Request/receipt/transferList"},
+		{"second transfer", receipt, "<idTransfer>2<", "<idTransfer>6<", "paSendRTV2Request/receipt/transferList/transfer[2]/idTransfer"},
+		{"no transfer", receipt, receipt[strings.Index(receipt, "<transfer>"):strings.Index(receipt, "</transferList>")], "", "paSendRTV2Request/receipt/transferList/transfer"},
+		{"both branches", receipt, "<MBDAttachment>", "<IBAN>IT60X0542811101000000123456</IBAN><MBDAttachment>", "paSendRTV2Request/receipt/transferList/transfer[2]/remittanceInformation"},
+		{"neither branch", receipt, "<IBAN>IT60X0542811101000000123456</IBAN>", "", "paSendRTV2Request/receipt/transferList/transfer[1]/IBAN or MBDAttachment"},
+		{"base64", receipt, "<MBDAttachment>", "<MBDAttachment>.", "paSendRTV2Request/receipt/transferList/transfer[2]/MBDAttachment"},
+		{"amount", receipt, "<paymentAmount>1", "<paymentAmount>-1", "paSendRTV2Request/receipt/paymentAmount"},
+		{"sixteenth entry", receipt, "</mapEntry>", "</mapEntry>" + strings.Repeat("<mapEntry><key>a</key><value>b</value></mapEntry>", 15), "paSendRTV2Request/receipt/transferList/transfer[1]/metadata"},
+	} {
+		message := strings.Replace(tc.message, tc.old, tc.new, 1)
+		if message == tc.message {
+			t.Errorf("%s: nothing changed", tc.name)
+			continue
+		}
+		m, err := ReadPaForNode(parse(t, []byte(message)))
+		var refused *SchemaError
+		if !errors.As(err, &refused) || m != nil {
+			t.Errorf("%s: got %v, %v; want a SchemaError", tc.name, m, err)
+			continue
+		}
+		if refused.Path != tc.path {
+			t.Errorf("%s: %v, want path %s", tc.name, err, tc.path)
+		}
+	}
+}
+
+// Of every type that is no string the blanks around the value do not count
+// (XSD part 2, 4.3.6), of strings they do.
+func TestWhiteSpace(t *testing.T) {
+	t.Parallel()
+	good := fullMessages()["paSendRTV2Request"]
+	blank := string(good.Append(nil))
+	for _, name := range []string{
+		"idTransfer", "transferAmount", "MBDAttachment", "paymentAmount", "fee", "primaryCiIncurredFee",
+		"paymentDateTime", "applicationDate", "transferDate", "standIn",
+	} {
+		blank = strings.ReplaceAll(blank, "<"+name+">", "<"+name+"> \n\t")
+		blank = strings.ReplaceAll(blank, "</"+name+">", "\r\n </"+name+">")
+	}
+	blank = strings.Replace(blank, "PG1hcmNhLz4=", "PG1h cmNh\n\nLz4=", 1)
+	got, err := ReadPaForNode(parse(t, []byte(blank)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, good) {
+		t.Errorf("read\n%+v\nwant\n%+v", got, good)
+	}
+	for _, name := range []string{"noticeNumber", "fiscalCode", "outcome", "country", "entityUniqueIdentifierType", "e-mail"} {
+		for _, change := range [][2]string{{"<" + name + ">", "<" + name + "> "}, {"</" + name + ">", " </" + name + ">"}} {
+			if verdict(t, []byte(strings.Replace(string(good.Append(nil)), change[0], change[1], 1))) == nil {
+				t.Errorf("a blank is let into %s", name)
+			}
+		}
+	}
+}
+
+func TestSchemaErrorQuotesNothing(t *testing.T) {
+	t.Parallel()
+	good := string(fullMessages()["paSendRTV2Request"].Append(nil))
+	for _, change := range [][2]string{
+		{"<fullName>", "<fullName>" + strings.Repeat("SECRET", 20)}, {"<idPSP>", "SECRET<idPSP>"}, {"<idPSP>", "<SECRET/><idPSP>"},
+		{"<idPSP>", `<idPSP SECRET="SECRET">`}, {"<idPSP>", "<idPSP><SECRET/>"}, {"<paymentDateTime>", "<paymentDateTime>SECRET"},
+		{"<idPSP>", `<idPSP xmlns="SECRET">`},
+	} {
+		_, err := ReadPaForNode(parse(t, []byte(strings.Replace(good, change[0], change[1], 1))))
+		if err == nil || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("with %s: error %v", change[1], err)
+		}
+	}
+}
+
+func TestParseDateTime(t *testing.T) {
+	t.Parallel()
+	rome, err := time.LoadLocation("Europe/Rome")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for in, want := range map[string]string{
+		"2026-11-20T10:15:30":               "2026-11-20T09:15:30Z",
+		"2026-07-20T10:15:30":               "2026-07-20T08:15:30Z",
+		"2026-11-20T10:15:30Z":              "2026-11-20T10:15:30Z",
+		"2026-11-20T10:15:30-05:30":         "2026-11-20T15:45:30Z",
+		"2026-11-20T10:15:30.5+14:00":       "2026-11-19T20:15:30.5Z",
+		"2026-11-20T10:15:30.1234567891":    "2026-11-20T09:15:30.123456789Z",
+		"2026-12-31T24:00:00":               "2026-12-31T23:00:00Z",
+		"2026-12-31T24:00:00.000Z":          "2027-01-01T00:00:00Z",
+		"0001-01-01T00:00:00Z":              "0001-01-01T00:00:00Z",
+		"9999-12-31T23:59:59.999999999999Z": "9999-12-31T23:59:59.999999999Z",
+	} {
+		got, err := ParseDateTime(in, rome)
+		if s := got.UTC().Format(time.RFC3339Nano); s != want || err != nil {
+			t.Errorf("ParseDateTime(%q) = %s, %v; want %s", in, s, err, want)
+		}
+	}
+	for _, in := range []string{
+		"", "2026-11-20", "2026-11-20T10:15", "2026-11-20T10:15:30.", "2026-11-20T10:15:30,5", "2026-11-20t10:15:30", "2026-11-20T10:15:30z",
+		"2026-11-31T10:15:30", "0000-01-01T00:00:00", "2026-11-20T24:00:00.1", "2026-11-20T10:15:30+0100", "2026-11-20T10:15:30+14:01",
+		"2026-11-20T10:15:30+01:60", "2026-11-20T10:15:30 Z", "2026-11-20T10:15:30Z\n", "12026-11-20T10:15:30", "-2026-11-20T10:15:30",
+		"0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01",
+	} {
+		if got, err := ParseDateTime(in, rome); err == nil || in != "" && strings.Contains(err.Error(), in) {
+			t.Errorf("ParseDateTime(%q) = %v, %v; want an error that does not quote", in, got, err)
+		}
+	}
+}
