@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/iuv"
+)
+
+// MaxBatch is how many notices one call may issue.
+const MaxBatch = 1000
+
+// NewNotice is a notice as a school asks for it. Texts are as typed; Issue
+// checks and cleans them.
+type NewNotice struct {
+	DebtorCode      string
+	DebtorName      string
+	Class           string
+	Description     string
+	Amount          money.Cents
+	DueDate         string
+	PayableAfterDue bool
+	Taxonomy        string // empty: the school's
+	Deduction       string
+	ExternalID      string
+	Campaign        string
+	Number          string        // empty: a new one
+	Transfers       []NewTransfer // empty: one, to the school
+}
+
+// NewTransfer is a transfer as a school asks for it.
+type NewTransfer struct {
+	School, IBAN string // empty: the school's own
+	Amount       money.Cents
+	Taxonomy     string // empty: the notice's
+	Remittance   string // empty: made from the description
+}
+
+// Issued is one result of Issue.
+type Issued struct {
+	Notice Notice
+	// Existed says that the same ExternalID with the same content was here:
+	// the notice is that one, nothing was made.
+	Existed bool
+}
+
+// Issue makes notices, all or none. A wrong one is *Invalid, its fields
+// prefixed with "notices[i]." when prefix is set; an ExternalID or Number that
+// stands for something else is ErrExists.
+func (s *Service) Issue(ctx context.Context, actor Actor, code SchoolCode, in []NewNotice, prefix bool) ([]Issued, error) {
+	if len(in) == 0 || len(in) > MaxBatch {
+		return nil, &Invalid{[]FieldError{{"notices", "length", fmt.Sprintf("give 1 to %d notices", MaxBatch)}}}
+	}
+	school, err := s.School(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	drafts, err := s.checkNotices(school, in, prefix)
+	if err != nil {
+		return nil, err
+	}
+	missing := 0
+	for i := range drafts {
+		if drafts[i].Number.IsZero() {
+			missing++
+		}
+	}
+	fresh, err := s.freshNumbers(ctx, school, missing)
+	if err != nil {
+		return nil, err
+	}
+	var out []Issued
+	err = s.store.Update(ctx, func(tx Tx) error {
+		out, err = s.issue(tx, actor, school, drafts, fresh)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("issue notices: %w", err)
+	}
+	for i := range out {
+		if !out[i].Existed {
+			s.metrics.issued.Inc()
+		}
+	}
+	return out, nil
+}
+
+// freshNumbers takes numbers from the leased block; inside a transaction, where
+// the block could outlive a rollback, it leases just what is needed as part of
+// it.
+func (s *Service) freshNumbers(ctx context.Context, school School, n int) ([]iuv.Number, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	if TxFromContext(ctx) == nil {
+		return s.numbers.Next(ctx, string(school.Code), school.Segregation, n)
+	}
+	return iuv.NewAllocator(s.store, 1).Next(ctx, string(school.Code), school.Segregation, n)
+}
+
+func (s *Service) issue(tx Tx, actor Actor, school School, drafts []Notice, fresh []iuv.Number) ([]Issued, error) {
+	now := s.clock.Now()
+	out := make([]Issued, len(drafts))
+	var todo []Notice
+	var at []int // todo[j] is drafts[at[j]]
+	for i, n := range drafts {
+		if n.ExternalID != "" {
+			old, err := tx.NoticeByExternalID(school.Code, n.ExternalID)
+			if err == nil {
+				if old.Fingerprint != n.Fingerprint {
+					return nil, fmt.Errorf("external id: %w", ErrExists)
+				}
+				out[i] = Issued{old, true}
+				continue
+			}
+			if !isNotFound(err) {
+				return nil, err
+			}
+		}
+		n.CreatedAt, n.ChangedAt = now, now
+		todo, at = append(todo, n), append(at, i)
+	}
+	for len(todo) > 0 {
+		for j := range todo {
+			if todo[j].Number.IsZero() {
+				if len(fresh) == 0 {
+					// Met a number that a caller brought: take the next ones.
+					var err error
+					if fresh, err = s.freshNumbers(tx.Context(), school, len(todo)); err != nil {
+						return nil, err
+					}
+				}
+				number(&todo[j], fresh[0])
+				fresh = fresh[1:]
+			}
+		}
+		taken, err := tx.InsertNotices(todo)
+		if err != nil {
+			if errors.Is(err, ErrConflict) {
+				err = fmt.Errorf("external id: %w", ErrExists)
+			}
+			return nil, err
+		}
+		var again []Notice
+		var againAt []int
+		for j, n := range todo {
+			if !slices.Contains(taken, j) {
+				out[at[j]].Notice = n
+				continue
+			}
+			if drafts[at[j]].Number == n.Number {
+				return nil, ErrNumberExists
+			}
+			n.Number = iuv.Number{}
+			again, againAt = append(again, n), append(againAt, at[j])
+		}
+		todo, at = again, againAt
+	}
+	var events []Event
+	var messages []Message
+	for i := range out {
+		if n := &out[i].Notice; !out[i].Existed {
+			events = append(events, Event{School: n.School, Number: n.Number, Kind: EventNoticeIssued, Actor: actor, At: now})
+			messages = append(messages, s.message(EventNoticeIssued, n.School, n.Number, "", now))
+		}
+	}
+	if err := tx.AppendEvents(events...); err != nil {
+		return nil, err
+	}
+	return out, tx.Enqueue(messages...)
+}
+
+// number gives a notice its number, and its transfers the causale that carries
+// the IUV.
+func number(n *Notice, num iuv.Number) {
+	n.Number = num
+	n.Transfers = slices.Clone(n.Transfers)
+	for i := range n.Transfers {
+		if t := &n.Transfers[i]; t.Remittance == "" || len(t.Remittance) > 5 && t.Remittance[:5] == "/RFB/" {
+			t.Remittance = Remittance(num, t.Amount, n.Description)
+		}
+	}
+}
+
+var (
+	externalIDForm = regexp.MustCompile(`^[!-~]{1,64}$`)
+	classForm      = regexp.MustCompile(`^[\pL\pN ._/-]{1,16}$`)
+	// personalCode finds a person's fiscal code inside a text.
+	personalCode = regexp.MustCompile(`(?i)\b[a-z]{6}[0-9lmnpqrstuv]{2}[abcdehlmprst][0-9lmnpqrstuv]{2}[a-z][0-9lmnpqrstuv]{3}[a-z]\b`)
+	deductions   = []string{"", "e-bis", "i-octies"}
+)
+
+// checkNotices turns requests into notices without number and time.
+func (s *Service) checkNotices(school School, in []NewNotice, prefix bool) ([]Notice, error) {
+	var bad Invalid
+	out := make([]Notice, len(in))
+	seenID, seenNumber := map[string]bool{}, map[iuv.Number]bool{}
+	for i, n := range in {
+		p := ""
+		if prefix {
+			p = fmt.Sprintf("notices[%d].", i)
+		}
+		out[i] = checkNotice(school, n, p, &bad)
+		if id := out[i].ExternalID; id != "" && seenID[id] {
+			bad.Add(p+"external_id", "duplicate", "this external_id stands in the batch twice")
+		}
+		if num := out[i].Number; !num.IsZero() && seenNumber[num] {
+			bad.Add(p+"number", "duplicate", "this number stands in the batch twice")
+		}
+		seenID[out[i].ExternalID], seenNumber[out[i].Number] = true, true
+	}
+	return out, bad.Err()
+}
+
+func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
+	n := Notice{
+		School: school.Code, State: NoticeOpen, Version: 1,
+		Amount: in.Amount, PayableAfterDue: in.PayableAfterDue,
+		ExternalID: in.ExternalID, Campaign: in.Campaign,
+		Fingerprint: fingerprint(in),
+	}
+	var err error
+	if n.Debtor.Code, err = ParseFiscalCode(in.DebtorCode); err != nil {
+		code, msg := "format", "give a codice fiscale of 16 characters, 11 digits, or ANONIMO"
+		if errors.Is(err, ErrFiscalCodeCheck) {
+			code, msg = "check_letter", "the last character does not fit the others: look for a slip of the pen"
+		}
+		bad.Add(p+"debtor.fiscal_code", code, msg)
+	}
+	n.Debtor.Name = text(clean(in.DebtorName), p+"debtor.full_name", 70, bad)
+	if n.Debtor.Class = clean(in.Class); n.Debtor.Class != "" && !classForm.MatchString(n.Debtor.Class) {
+		bad.Add(p+"debtor.class", "format", "give a class like 3B, at most 16 characters")
+	}
+	n.Description = text(clean(in.Description), p+"description", 140, bad)
+	if personalCode.MatchString(n.Description) {
+		bad.Add(p+"description", "personal_data", "leave the fiscal code out: the description travels to banks and PSPs")
+	}
+	if n.Amount < 1 || n.Amount > money.Max {
+		bad.Add(p+"amount_cents", "range", "give 1 to 99999999999 cents")
+	}
+	if n.DueDate, err = ParseDate(in.DueDate); err != nil {
+		bad.Add(p+"due_date", "format", "give a date like 2026-12-31")
+	}
+	if n.Taxonomy = in.Taxonomy; n.Taxonomy == "" {
+		n.Taxonomy = school.Taxonomy
+	}
+	if !TaxonomyForm.MatchString(n.Taxonomy) || len(n.Taxonomy) > 140 {
+		bad.Add(p+"taxonomy", "format", "give a taxonomy code like 9/0801100AP/")
+	}
+	if n.Deduction = in.Deduction; !slices.Contains(deductions, n.Deduction) {
+		bad.Add(p+"deduction", "unknown", "give e-bis or i-octies, or leave it out")
+	}
+	if n.ExternalID != "" && !externalIDForm.MatchString(n.ExternalID) {
+		bad.Add(p+"external_id", "format", "give 1 to 64 printable ASCII characters without blanks")
+	} else if personalCode.MatchString(n.ExternalID) {
+		bad.Add(p+"external_id", "personal_data", "use an id of your own, not a fiscal code")
+	}
+	if in.Number != "" {
+		if n.Number, err = iuv.Parse(in.Number); err != nil {
+			bad.Add(p+"number", "format", "give the notice number's 18 digits, the first of them 0 to 3")
+		} else if !n.Number.CheckOK() {
+			bad.Add(p+"number", "check_digits", "the last two digits do not fit the others")
+		}
+	}
+	n.Transfers = checkTransfers(school, in, n, p, bad)
+	if !n.Number.IsZero() {
+		number(&n, n.Number)
+	}
+	return n
+}
+
+func checkTransfers(school School, in NewNotice, n Notice, p string, bad *Invalid) []Transfer {
+	if len(in.Transfers) == 0 {
+		return []Transfer{{ID: 1, School: school.Code, IBAN: school.IBAN, Amount: n.Amount, Taxonomy: n.Taxonomy}}
+	}
+	if len(in.Transfers) > 5 {
+		bad.Add(p+"transfers", "too_many", "at most 5 transfers")
+		return nil
+	}
+	out := make([]Transfer, len(in.Transfers))
+	var sum money.Cents
+	for i, t := range in.Transfers {
+		tp := fmt.Sprintf("%stransfers[%d].", p, i)
+		out[i] = Transfer{ID: i + 1, School: school.Code, IBAN: school.IBAN, Amount: t.Amount, Taxonomy: t.Taxonomy}
+		var err error
+		if t.School != "" {
+			if out[i].School, err = ParseSchoolCode(t.School); err != nil {
+				bad.Add(tp+"school", "format", "give the creditor's 11-digit fiscal code")
+			}
+		}
+		if t.IBAN != "" {
+			if out[i].IBAN, err = ParseIBAN(t.IBAN); err != nil {
+				bad.Add(tp+"iban", "format", "give a right IBAN")
+			}
+		} else if out[i].School != school.Code {
+			bad.Add(tp+"iban", "required", "give the other creditor's IBAN")
+		}
+		if out[i].Taxonomy == "" {
+			out[i].Taxonomy = n.Taxonomy
+		}
+		if !TaxonomyForm.MatchString(out[i].Taxonomy) {
+			bad.Add(tp+"taxonomy", "format", "give a taxonomy code like 9/0801100AP/")
+		}
+		if t.Remittance != "" {
+			out[i].Remittance = text(clean(t.Remittance), tp+"remittance", 140, bad)
+		}
+		if t.Amount < 1 || t.Amount > money.Max {
+			bad.Add(tp+"amount_cents", "range", "give 1 to 99999999999 cents")
+			continue
+		}
+		sum += t.Amount // five times Max cannot overflow
+	}
+	if sum != n.Amount {
+		bad.Add(p+"transfers", "sum", "the transfers must sum to amount_cents")
+	}
+	return out
+}
+
+// text checks a required text of at most n characters.
+func text(v, field string, n int, bad *Invalid) string {
+	switch l := utf8.RuneCountInString(v); {
+	case l == 0:
+		bad.Add(field, "required", "must not be empty")
+	case l > n:
+		bad.Add(field, "length", fmt.Sprintf("at most %d characters", n))
+	case !utf8.ValidString(v):
+		bad.Add(field, "format", "must be UTF-8")
+	}
+	return v
+}
+
+// Notice finds one notice of a school; ErrNotFound.
+func (s *Service) Notice(ctx context.Context, school SchoolCode, number iuv.Number) (Notice, error) {
+	var n Notice
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		n, err = tx.Notice(school, number)
+		return err
+	})
+	return n, err
+}
+
+// Notices lists notices of a school, newest first.
+func (s *Service) Notices(ctx context.Context, school SchoolCode, f NoticeFilter) ([]Notice, error) {
+	f.Now = s.clock.Now()
+	var list []Notice
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		list, err = tx.Notices(school, f)
+		return err
+	})
+	return list, err
+}
+
+// Events is the history of a notice, oldest first.
+func (s *Service) Events(ctx context.Context, school SchoolCode, number iuv.Number) ([]Event, error) {
+	var list []Event
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		if _, err = tx.Notice(school, number); err != nil {
+			return err
+		}
+		list, err = tx.Events(school, number)
+		return err
+	})
+	return list, err
+}
+
+// Cancel takes a notice back. A paid one is ErrNoticePaid, one with a live
+// payment ErrInProgress; cancelling again changes nothing.
+func (s *Service) Cancel(ctx context.Context, actor Actor, school SchoolCode, number iuv.Number) (Notice, error) {
+	var n Notice
+	err := s.store.Update(ctx, func(tx Tx) (err error) {
+		if n, err = tx.LockNotice(school, number); err != nil {
+			return err
+		}
+		switch n.State {
+		case NoticeCancelled:
+			return nil
+		case NoticePaid:
+			return ErrNoticePaid
+		}
+		if _, err := tx.LiveAttempt(school, number); err == nil {
+			return ErrInProgress
+		} else if !isNotFound(err) {
+			return err
+		}
+		now := s.clock.Now()
+		n.move(NoticeCancelled, now)
+		if err := tx.SaveNotice(n); err != nil {
+			return err
+		}
+		if err := tx.AppendEvents(Event{School: school, Number: number, Kind: EventNoticeCancelled, Actor: actor, At: now}); err != nil {
+			return err
+		}
+		return s.tell(tx, EventNoticeCancelled, school, number, "", now)
+	})
+	if err != nil {
+		return Notice{}, fmt.Errorf("cancel notice %s: %w", number, err)
+	}
+	return n, nil
+}
+
+// tell puts an event into the outbox, in the transaction of the change.
+func (s *Service) tell(tx Tx, kind EventKind, school SchoolCode, number iuv.Number, receipt string, now time.Time) error {
+	return tx.Enqueue(s.message(kind, school, number, receipt, now))
+}
+
+func (s *Service) message(kind EventKind, school SchoolCode, number iuv.Number, receipt string, now time.Time) Message {
+	payload, err := json.Marshal(EventPayload{kind, school, number.String(), receipt, now})
+	if err != nil {
+		panic("gateway: " + err.Error()) // strings and a time always marshal
+	}
+	aggregate := string(school) + "/" + number.String()
+	if number.IsZero() {
+		aggregate = string(school) + "/" + receipt
+	}
+	return Message{ID: s.newID(), School: school, Kind: "event", Aggregate: aggregate, Payload: payload, At: now}
+}
+
+// EventPayload is the JSON of an outbox row of kind "event". It names things;
+// whoever delivers it looks them up.
+type EventPayload struct {
+	Type    EventKind  `json:"type"`
+	School  SchoolCode `json:"school"`
+	Number  string     `json:"number,omitempty"`
+	Receipt string     `json:"receipt,omitempty"`
+	At      time.Time  `json:"timestamp"`
+}

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nodogate/nodogate/gateway/money"
+)
+
+// defaultPage is how long a PSP's page is taken to live when the PSP does not
+// say, and pageGrace what is waited on top (reliability.md, lapses_at).
+const (
+	defaultPage = 30 * time.Minute
+	pageGrace   = 5 * time.Minute
+)
+
+// PayRequest asks to pay some notices with a PSP.
+type PayRequest struct {
+	// Key makes asking twice the same as asking once: the caller's identity
+	// and its idempotency key. Required.
+	Key     string
+	Notices []NoticeRef
+	Method  Method
+	PSP     PSPID // empty: the best by the rule
+	// Account is the family that pays; nil for a guest or an API client, whose
+	// right to the notices the edge has checked.
+	Account *Account
+	Actor   Actor
+	// School, when set, is the only school whose notices may be in the cart.
+	School    SchoolCode
+	Email     string
+	ReturnURL string // own origin only; empty: our page of the cart
+}
+
+// Pay makes a cart of the notices and opens the payment at the PSP. The answer
+// is a cart that is redirected, and where to send the payer's browser. The same
+// Key again gives the same cart, and tries again when nothing was opened yet.
+//
+// Errors: *Invalid, the ErrNotice… of the first notice that cannot be paid,
+// ErrInProgress, ErrPSPUnavailable, ErrRefused, ErrOutcomeUnknown.
+func (s *Service) Pay(ctx context.Context, req PayRequest) (Cart, error) {
+	if TxFromContext(ctx) != nil {
+		panic("gateway: Pay calls a PSP and must not run inside a transaction")
+	}
+	ret, err := s.checkPay(req)
+	if err != nil {
+		return Cart{}, err
+	}
+	cart, attempt, err := s.openCart(ctx, req)
+	if errors.Is(err, ErrConflict) {
+		// The same request runs beside us and won: its cart is ours.
+		cart, attempt, err = s.openCart(ctx, req)
+	}
+	if err != nil || attempt == nil {
+		return cart, err
+	}
+	order, err := s.order(ctx, cart, *attempt, ret)
+	if err == nil {
+		err = s.moveAttempt(ctx, attempt.ID, AttemptSent, Started{})
+	}
+	if err != nil {
+		return cart, fmt.Errorf("pay cart: %w", err)
+	}
+
+	started, err := s.psps.Start(ctx, attempt.PSP, order)
+
+	// Whatever the payer's browser does now, what the PSP said is kept.
+	ctx = context.WithoutCancel(ctx)
+	if err != nil {
+		// Nobody has the page's address, so nobody can pay on it, whether the
+		// PSP made the page or not.
+		to := AttemptAbandoned
+		if errors.Is(err, ErrRefused) {
+			to = AttemptFailed
+		}
+		if err2 := s.moveAttempt(ctx, attempt.ID, to, Started{}); err2 != nil {
+			return cart, fmt.Errorf("pay cart: %w", err2)
+		}
+		return cart, fmt.Errorf("pay cart: %w", err)
+	}
+	if err := s.moveAttempt(ctx, attempt.ID, AttemptSent, started); err != nil {
+		return cart, fmt.Errorf("pay cart: %w", err)
+	}
+	return s.Cart(ctx, cart.ID)
+}
+
+func (s *Service) checkPay(req PayRequest) (*url.URL, error) {
+	var bad Invalid
+	if len(req.Notices) == 0 {
+		bad.Add("notices", "required", "put 1 to 5 notices in the cart")
+	}
+	if len(req.Notices) > MaxCartNotices {
+		bad.Add("notices", "too_many", "a cart holds at most 5 notices")
+	}
+	for i, n := range req.Notices {
+		if slices.Contains(req.Notices[:i], n) {
+			bad.Add(fmt.Sprintf("notices[%d]", i), "duplicate", "this notice is in the cart already")
+		}
+	}
+	if !slices.Contains(Methods, req.Method) {
+		bad.Add("method", "unknown", "give card, account_debit or postal_bulletin")
+	}
+	if req.Email != "" {
+		if a, err := mail.ParseAddress(req.Email); err != nil || a.Address != req.Email || len(req.Email) > 254 {
+			bad.Add("payer.email", "format", "give an e-mail address")
+		}
+	}
+	var ret *url.URL
+	if req.ReturnURL != "" {
+		var err error
+		ret, err = url.Parse(req.ReturnURL)
+		if err != nil || ret.Scheme != s.cfg.PublicURL.Scheme || ret.Host != s.cfg.PublicURL.Host || ret.User != nil {
+			bad.Add("return_url", "format", "the return address must be on this gateway's own origin")
+		}
+	}
+	return ret, bad.Err()
+}
+
+// openCart finds or makes the cart of the request, with a new attempt where
+// there is one to send; a nil attempt means that the cart already says all.
+func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, attempt *Attempt, err error) {
+	err = s.store.Update(ctx, func(tx Tx) error {
+		now := s.clock.Now()
+		cart, attempt, err = Cart{}, nil, nil
+		found, err := tx.CartByRequest(req.Key)
+		switch {
+		case err == nil:
+			if cart, err = tx.LockCart(found.ID); err != nil {
+				return err
+			}
+			if cart.State != CartOpen {
+				return nil
+			}
+			attempts, err := tx.AttemptsOfCart(cart.ID)
+			if err != nil {
+				return err
+			}
+			if len(attempts) > 0 && attempts[0].State.Live() {
+				return ErrInProgress
+			}
+		case !isNotFound(err):
+			return err
+		default:
+			cart = Cart{
+				ID: s.newID(), State: CartOpen, Method: req.Method, School: req.School,
+				RequestKey: req.Key, Email: req.Email, ReturnURL: req.ReturnURL,
+				CreatedAt: now, Version: 1,
+			}
+			if req.Account != nil {
+				cart.Account = req.Account.ID
+			}
+			for _, n := range req.Notices {
+				cart.Notices = append(cart.Notices, CartNotice{School: n.School, Number: n.Number})
+			}
+		}
+		if err := s.fillCart(tx, req, &cart, now); err != nil {
+			return err
+		}
+		offer, err := s.choose(tx.Context(), req, cart.Amount())
+		if err != nil {
+			return err
+		}
+		fresh := cart.PSP == ""
+		cart.PSP, cart.Fee, cart.ChangedAt = offer.ID, offer.Fee, now
+		if fresh {
+			err = tx.InsertCart(cart)
+		} else {
+			cart.Version++
+			err = tx.SaveCart(cart)
+		}
+		if err != nil {
+			return err
+		}
+		attempt = &Attempt{
+			ID: s.newID(), Cart: cart.ID, State: AttemptCreated, Method: cart.Method, PSP: cart.PSP, Fee: cart.Fee,
+			CreatedAt: now, ChangedAt: now, LapsesAt: now.Add(defaultPage + pageGrace), Version: 1,
+		}
+		refs := make([]NoticeRef, len(cart.Notices))
+		events := make([]Event, len(cart.Notices))
+		for i, n := range cart.Notices {
+			refs[i] = NoticeRef{n.School, n.Number}
+			events[i] = Event{School: n.School, Number: n.Number, Kind: EventPaymentStarted, Actor: req.Actor, Attempt: attempt.ID, State: attempt.State, At: now}
+		}
+		if err := tx.InsertAttempt(*attempt, refs); err != nil {
+			if errors.Is(err, ErrConflict) {
+				return ErrInProgress
+			}
+			return err
+		}
+		return tx.AppendEvents(events...)
+	})
+	if err != nil {
+		return Cart{}, nil, fmt.Errorf("open cart: %w", err)
+	}
+	return cart, attempt, nil
+}
+
+// fillCart checks that every notice may be paid by this payer now, and takes
+// its amount. Notices are locked in one order for all, so that two carts cannot
+// wait for each other.
+func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) error {
+	order := make([]int, len(cart.Notices))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		x, y := cart.Notices[a], cart.Notices[b]
+		return cmp.Or(cmp.Compare(x.School, y.School), cmp.Compare(x.Number.String(), y.Number.String()))
+	})
+	var sum money.Cents
+	for _, i := range order {
+		c := &cart.Notices[i]
+		if req.School != "" && c.School != req.School {
+			return fmt.Errorf("notice %s: %w", c.Number, ErrNotFound)
+		}
+		if req.Account != nil {
+			if ok, err := s.maySee(tx, *req.Account, c.School, c.Number); err != nil {
+				return err
+			} else if !ok {
+				return fmt.Errorf("notice %s: %w", c.Number, ErrNotFound)
+			}
+		}
+		n, err := tx.LockNotice(c.School, c.Number)
+		if err != nil {
+			return fmt.Errorf("notice %s: %w", c.Number, err)
+		}
+		if err := n.Payable(now); err != nil {
+			return fmt.Errorf("notice %s: %w", c.Number, err)
+		}
+		// A page given up for long must not wait for the next Sweep.
+		if a, err := tx.LiveAttempt(c.School, c.Number); err == nil && !now.Before(a.LapsesAt) {
+			if err := s.lapse(tx, a, now); err != nil {
+				return err
+			}
+		} else if err != nil && !isNotFound(err) {
+			return err
+		}
+		c.Amount = n.Amount
+		if sum, err = sum.Add(n.Amount); err != nil {
+			return &Invalid{[]FieldError{{"notices", "range", "the cart's total is too large"}}}
+		}
+	}
+	return nil
+}
+
+// choose finds the PSP asked for, or the first by the rule, and its fee.
+func (s *Service) choose(ctx context.Context, req PayRequest, amount money.Cents) (PSPOffer, error) {
+	for _, m := range s.psps.Offers(ctx, amount) {
+		if m.Method != req.Method {
+			continue
+		}
+		for _, o := range m.PSPs {
+			if req.PSP != "" && o.ID != req.PSP {
+				continue
+			}
+			if !o.Available {
+				return PSPOffer{}, fmt.Errorf("psp %s: %w", o.ID, ErrPSPUnavailable)
+			}
+			return o, nil
+		}
+	}
+	if req.PSP == "" {
+		return PSPOffer{}, fmt.Errorf("method %s: %w", req.Method, ErrPSPUnavailable)
+	}
+	return PSPOffer{}, &Invalid{[]FieldError{{"psp", "unknown", "no PSP with this id takes this method"}}}
+}
+
+func (s *Service) order(ctx context.Context, cart Cart, a Attempt, ret *url.URL) (Order, error) {
+	if ret == nil {
+		ret = s.cfg.PublicURL.JoinPath("carrello", "esito", cart.ID)
+	}
+	o := Order{Attempt: a.ID, Cart: cart.ID, Method: a.Method, Fee: a.Fee, Email: cart.Email, Return: ret}
+	err := s.store.View(ctx, func(tx Tx) error {
+		o.Notices = nil
+		for _, c := range cart.Notices {
+			school, err := tx.School(c.School)
+			if err != nil {
+				return err
+			}
+			n, err := tx.Notice(c.School, c.Number)
+			if err != nil {
+				return err
+			}
+			o.Notices = append(o.Notices, OrderNotice{
+				School: c.School, SchoolName: school.Name, Number: c.Number, Amount: c.Amount, Description: n.Description,
+			})
+		}
+		return nil
+	})
+	return o, err
+}
+
+// moveAttempt records what became of an attempt, with its cart. A started one
+// with a page hands the cart over. An attempt that a receipt has settled
+// meanwhile is left alone.
+func (s *Service) moveAttempt(ctx context.Context, id string, to AttemptState, started Started) error {
+	return s.store.Update(ctx, func(tx Tx) error {
+		now := s.clock.Now()
+		a, err := tx.Attempt(id)
+		if err != nil {
+			return err
+		}
+		cart, err := tx.LockCart(a.Cart)
+		if err != nil {
+			return err
+		}
+		if a, err = tx.Attempt(id); err != nil || !a.State.Live() {
+			return err
+		}
+		if started.Redirect != "" {
+			page := started.Timeout
+			if page <= 0 {
+				page = defaultPage
+			}
+			a.Redirect, a.Reference, a.LapsesAt = started.Redirect, started.Reference, now.Add(page+pageGrace)
+			cart.Redirect = started.Redirect
+			if cart.State == CartOpen {
+				cart.move(CartRedirected, now)
+			}
+			if err := tx.SaveCart(cart); err != nil {
+				return err
+			}
+		}
+		if a.State != to && a.State != AttemptAuthorised {
+			a.move(to, now)
+			if !to.Live() {
+				if err := s.endEvents(tx, cart, a, now); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.SaveAttempt(a)
+	})
+}
+
+// endEvents writes the end of an attempt into the history of its notices.
+func (s *Service) endEvents(tx Tx, cart Cart, a Attempt, now time.Time) error {
+	events := make([]Event, len(cart.Notices))
+	for i, n := range cart.Notices {
+		events[i] = Event{School: n.School, Number: n.Number, Kind: EventPaymentEnded, Actor: ActorSystem, Attempt: a.ID, State: a.State, At: now}
+	}
+	return tx.AppendEvents(events...)
+}
+
+// Sweep ends the attempts whose page nobody answered for in time, so that their
+// notices can be paid again. Call it every minute or so; it does at most a
+// thousand at a time and says how many.
+func (s *Service) Sweep(ctx context.Context) (int, error) {
+	var due []Attempt
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		due, err = tx.DueAttempts(s.clock.Now(), 1000)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("sweep attempts: %w", err)
+	}
+	for i, a := range due {
+		err := s.store.Update(ctx, func(tx Tx) error { return s.lapse(tx, a, s.clock.Now()) })
+		if err != nil {
+			return i, fmt.Errorf("sweep attempt %s: %w", a.ID, err)
+		}
+	}
+	return len(due), nil
+}
+
+// lapse ends one attempt whose time is over.
+func (s *Service) lapse(tx Tx, a Attempt, now time.Time) error {
+	cart, err := tx.LockCart(a.Cart)
+	if err != nil {
+		return err
+	}
+	if a, err = tx.Attempt(a.ID); err != nil {
+		return err
+	}
+	switch {
+	case now.Before(a.LapsesAt):
+		return nil
+	case a.State == AttemptCreated, a.State == AttemptSent && a.Redirect == "":
+		// Nobody ever had the page's address: the cart may be tried again.
+		a.move(AttemptAbandoned, now)
+	case a.State == AttemptSent, a.State == AttemptUnknown:
+		a.move(AttemptExpired, now)
+		if cart.State == CartOpen || cart.State == CartRedirected {
+			cart.close(CartClosedExpired, now)
+			if err := tx.SaveCart(cart); err != nil {
+				return err
+			}
+		}
+	default:
+		return nil
+	}
+	if err := s.endEvents(tx, cart, a, now); err != nil {
+		return err
+	}
+	return tx.SaveAttempt(a)
+}
+
+// Cart finds a cart by its id; ErrNotFound.
+func (s *Service) Cart(ctx context.Context, id string) (Cart, error) {
+	var c Cart
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		c, err = tx.Cart(id)
+		return err
+	})
+	return c, err
+}
+
+// CartOfRequest finds the cart that a PayRequest with this Key made; ErrNotFound.
+func (s *Service) CartOfRequest(ctx context.Context, key string) (Cart, error) {
+	var c Cart
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		c, err = tx.CartByRequest(key)
+		return err
+	})
+	return c, err
+}
+
+// CartsOfAccount lists a family's payments, newest first.
+func (s *Service) CartsOfAccount(ctx context.Context, account string, limit int) ([]Cart, error) {
+	var list []Cart
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		list, err = tx.CartsOfAccount(account, limit)
+		return err
+	})
+	return list, err
+}
+
+// Offers lists methods and PSPs for a cart of this amount.
+func (s *Service) Offers(ctx context.Context, amount money.Cents) []MethodOffer {
+	return s.psps.Offers(ctx, amount)
+}
+
+// PSPName is the name people know a PSP by.
+func (s *Service) PSPName(id PSPID) string { return s.psps.Name(id) }
+
+// CountAttempts counts live attempts by state, for the metric.
+func (s *Service) CountAttempts(ctx context.Context) (map[AttemptState]int, error) {
+	var m map[AttemptState]int
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		m, err = tx.CountAttempts()
+		return err
+	})
+	return m, err
+}
+
+// RequestKey joins what makes a request the same as another into one value of
+// fixed length.
+func RequestKey(parts ...string) string {
+	sum := fingerprint(parts)
+	return strings.ToLower(fmt.Sprintf("%x", sum))
+}

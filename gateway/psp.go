@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/iuv"
+)
+
+// PSPID is the catalogue's id of a payment service provider (PSP).
+type PSPID string
+
+// Method is how a payer likes to pay. Stored and sent: never renamed.
+type Method string
+
+const (
+	MethodCard         Method = "card"
+	MethodAccountDebit Method = "account_debit"
+	MethodBulletin     Method = "postal_bulletin"
+)
+
+// Methods are all methods in the order they are offered.
+var Methods = []Method{MethodCard, MethodAccountDebit, MethodBulletin}
+
+// MethodOffer is a method with the PSPs that take it.
+type MethodOffer struct {
+	Method Method
+	PSPs   []PSPOffer // available first, then by fee, then by name
+}
+
+// PSPOffer is one PSP for one amount.
+type PSPOffer struct {
+	ID        PSPID
+	Name      string
+	Fee       money.Cents
+	Available bool
+	// Reason says why it is not available, one of the Unavailable constants.
+	Reason string
+}
+
+// Why a PSP is offered greyed out.
+const (
+	UnavailableBreaker = "not_answering"     // its breaker is open
+	UnavailableAmount  = "amount_over_limit" // over its maximum
+)
+
+// PSPs is what the gateway asks of the connectors.
+type PSPs interface {
+	// Offers lists methods and PSPs for a cart of this amount. Methods that no
+	// PSP takes are left out.
+	Offers(ctx context.Context, amount money.Cents) []MethodOffer
+	// Start opens a payment. It is called outside any transaction, at most
+	// once per order. Errors: ErrPSPUnavailable when nothing was sent (breaker
+	// open, connection refused), ErrRefused for the PSP's definite no,
+	// ErrOutcomeUnknown for everything after the first byte left.
+	Start(ctx context.Context, psp PSPID, order Order) (Started, error)
+	// Name is the PSP's name, or the id itself for one no longer listed.
+	Name(psp PSPID) string
+}
+
+// Order is what a connector needs to open a payment.
+type Order struct {
+	Attempt string // our id, the PSP's idempotency key where it takes one
+	Cart    string // idCart; comes back as paymentNote
+	Method  Method
+	Notices []OrderNotice
+	Fee     money.Cents
+	Email   string   // where the PSP may send its own receipt; may be empty
+	Return  *url.URL // the page that shows the outcome; it decides nothing
+}
+
+// OrderNotice is one notice of an order.
+type OrderNotice struct {
+	School      SchoolCode
+	SchoolName  string
+	Number      iuv.Number
+	Amount      money.Cents
+	Description string
+}
+
+// Started is a payment the payer can now complete.
+type Started struct {
+	Redirect  string // where to send the payer's browser
+	Reference string // the PSP's own id, may be empty
+	// Timeout is how long the PSP keeps the page; zero when it does not say.
+	Timeout time.Duration
+}

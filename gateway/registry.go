@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import "time"
+
+// Pupil (alunno) is whom a notice is for as a rule.
+type Pupil struct {
+	School     SchoolCode
+	ID         string // the school's own id, [A-Za-z0-9._-]{1,64}
+	Code       FiscalCode
+	FirstName  string
+	LastName   string
+	Class      string
+	SchoolYear string // 2026/27
+}
+
+// Payer is an adult of a school's registry who may see and pay for pupils.
+type Payer struct {
+	School    SchoolCode
+	ID        string // the school's own id
+	Code      FiscalCode
+	FirstName string
+	LastName  string
+	Email     string
+	Language  string // it, en, de, fr, sl
+}
+
+// Link makes a payer see a pupil's notices. Made and ended by the school.
+type Link struct {
+	School   SchoolCode
+	Pupil    string
+	Payer    string
+	Relation string // mother, father, guardian, self, other
+	Since    time.Time
+	By       Actor
+}
+
+// Account is a family member's log-in.
+type Account struct {
+	ID        string
+	Username  string
+	Code      FiscalCode
+	FirstName string
+	LastName  string
+	Email     string
+	// Password is an Argon2id string; empty when only SPID or CIE may enter.
+	Password   string
+	MustChange bool // the password is provisional
+	// Proven says that the account's code was proved (reliability.md, section
+	// 10); an unproven account sees nobody's notices.
+	Proven     bool
+	Language   string
+	LastMethod Method // what the family chose last
+	LastPSP    PSPID
+	CreatedAt  time.Time
+	// Failures and LockedUntil slow down guessing.
+	Failures    int
+	LockedUntil time.Time
+}

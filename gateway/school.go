@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nodogate/nodogate/iuv"
+)
+
+// School is a creditor (ente creditore) that issues notices.
+type School struct {
+	Code         SchoolCode
+	Name         string
+	IBAN         IBAN
+	Segregation  iuv.Segregation // codice di segregazione
+	Broker       string          // intermediary's fiscal code (idBrokerPA)
+	Station      string          // idStation
+	Mechanograph string          // codice meccanografico, for example GRIC83000X
+	CBILL        string          // interbank code printed on notices
+	Taxonomy     string          // default transferCategory, written 9/…/
+	Postal       PostalAccount   // zero when the school has none
+	HelpText     string          // whom a family may ask, and when
+	CreatedAt    time.Time
+	Version      int64 // + 1 at each change
+}
+
+// PostalAccount is what the postal part of a notice needs (conto corrente
+// postale).
+type PostalAccount struct {
+	Account       string // 12 digits
+	IBAN          IBAN
+	Holder        string // at most 50 characters
+	Authorization string // AUT. DB/…
+}
+
+// DefaultTaxonomy is used until a school sets its own code. It is the platform's
+// own constant for general income; the official school codes come from the
+// taxonomy file (pagopa-protocol, section 6).
+const DefaultTaxonomy = "9/0801100AP/"
+
+// TaxonomyForm is the accepted writing of a taxonomy code.
+var TaxonomyForm = regexp.MustCompile(`^(9/)?[0-9]{7}(IM|TS|SP|SA|AP)(/[^\s]*)?$`)
+
+var (
+	mechanographForm = regexp.MustCompile(`^[A-Z0-9]{10}$`)
+	cbillForm        = regexp.MustCompile(`^[A-Z0-9]{5}$`)
+	stationForm      = regexp.MustCompile(`^[0-9]{11}_[0-9]{2}$`)
+)
+
+// NewSchool is a school as a person typed it.
+type NewSchool struct {
+	Code, Name, IBAN, Segregation, Broker, Station      string
+	Mechanograph, CBILL, Taxonomy, HelpText             string
+	PostalAccount, PostalIBAN, PostalHolder, PostalAuth string
+}
+
+// AddSchool makes a school. The same data again returns the school and
+// created=false; other data for a known code is ErrExists.
+func (s *Service) AddSchool(ctx context.Context, actor Actor, in NewSchool) (School, bool, error) {
+	school, err := s.checkSchool(in)
+	if err != nil {
+		return School{}, false, err
+	}
+	created := false
+	err = s.store.Update(ctx, func(tx Tx) error {
+		created = false
+		old, err := tx.School(school.Code)
+		if err == nil {
+			school.CreatedAt, school.Version = old.CreatedAt, old.Version
+			if old != school {
+				return fmt.Errorf("school %s: %w", school.Code, ErrExists)
+			}
+			return nil
+		}
+		if !isNotFound(err) {
+			return err
+		}
+		school.CreatedAt, school.Version = s.clock.Now(), 1
+		created = true
+		if err := tx.InsertSchool(school); err != nil {
+			return err
+		}
+		return tx.AppendAudit(Audit{School: school.Code, Actor: actor, Action: "school.created", Object: string(school.Code), At: s.clock.Now()})
+	})
+	return school, created, err
+}
+
+// School finds one school; ErrNotFound.
+func (s *Service) School(ctx context.Context, code SchoolCode) (School, error) {
+	var school School
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		school, err = tx.School(code)
+		return err
+	})
+	return school, err
+}
+
+// Schools lists all schools by name.
+func (s *Service) Schools(ctx context.Context) ([]School, error) {
+	var all []School
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		all, err = tx.Schools()
+		return err
+	})
+	return all, err
+}
+
+func (s *Service) checkSchool(in NewSchool) (School, error) {
+	var bad Invalid
+	var school School
+	var err error
+	if school.Code, err = ParseSchoolCode(in.Code); err != nil {
+		bad.Add("fiscal_code", "format", "give the school's 11-digit fiscal code, with a right last digit")
+	}
+	if school.Name = clean(in.Name); school.Name == "" || utf8.RuneCountInString(school.Name) > 140 {
+		bad.Add("name", "length", "give a name of 1 to 140 characters")
+	}
+	if school.IBAN, err = ParseIBAN(in.IBAN); err != nil {
+		bad.Add("iban", "format", "give a right IBAN")
+	}
+	if school.Segregation, err = iuv.ParseSegregation(in.Segregation); err != nil {
+		bad.Add("segregation_code", "format", "give the two digits assigned by PagoPA, for example 01")
+	}
+	school.Broker, school.Station = in.Broker, in.Station
+	if school.Broker == "" {
+		school.Broker = s.cfg.Broker
+	}
+	if school.Broker == "" {
+		school.Broker = string(school.Code) // the school is its own broker
+	}
+	if school.Station == "" {
+		school.Station = s.cfg.Station
+	}
+	if school.Station == "" {
+		school.Station = school.Broker + "_01"
+	}
+	if school.Code == "" {
+		return school, bad.Err() // what follows builds on it
+	}
+	if _, err := ParseSchoolCode(school.Broker); err != nil {
+		bad.Add("broker", "format", "give the broker's 11-digit fiscal code")
+	}
+	if !stationForm.MatchString(school.Station) {
+		bad.Add("station", "format", "give a station like 80014480828_01")
+	}
+	if school.Mechanograph = strings.ToUpper(in.Mechanograph); school.Mechanograph != "" && !mechanographForm.MatchString(school.Mechanograph) {
+		bad.Add("mechanographic_code", "format", "give the 10 characters of the codice meccanografico")
+	}
+	if school.CBILL = strings.ToUpper(in.CBILL); school.CBILL != "" && !cbillForm.MatchString(school.CBILL) {
+		bad.Add("cbill", "format", "give the 5 characters of the CBILL code")
+	}
+	if school.Taxonomy = in.Taxonomy; school.Taxonomy == "" {
+		school.Taxonomy = DefaultTaxonomy
+	}
+	if !TaxonomyForm.MatchString(school.Taxonomy) || len(school.Taxonomy) > 140 {
+		bad.Add("taxonomy", "format", "give a taxonomy code like 9/0801100AP/")
+	}
+	if school.HelpText = clean(in.HelpText); utf8.RuneCountInString(school.HelpText) > 300 {
+		bad.Add("help_text", "length", "at most 300 characters")
+	}
+	school.Postal = checkPostal(in, &bad)
+	return school, bad.Err()
+}
+
+func checkPostal(in NewSchool, bad *Invalid) PostalAccount {
+	if in.PostalAccount == "" && in.PostalIBAN == "" && in.PostalHolder == "" && in.PostalAuth == "" {
+		return PostalAccount{}
+	}
+	p := PostalAccount{Account: in.PostalAccount, Holder: clean(in.PostalHolder), Authorization: clean(in.PostalAuth)}
+	if len(p.Account) > 12 || !digitsOnly(p.Account) {
+		bad.Add("postal_account", "format", "give the postal account's 12 digits")
+	}
+	p.Account = strings.Repeat("0", max(0, 12-len(p.Account))) + p.Account
+	var err error
+	if p.IBAN, err = ParseIBAN(in.PostalIBAN); err != nil || !p.IBAN.Postal() || p.IBAN[15:] != IBAN(p.Account) {
+		bad.Add("postal_iban", "format", "give the IBAN of that postal account")
+	}
+	if p.Holder == "" || utf8.RuneCountInString(p.Holder) > 50 {
+		bad.Add("postal_holder", "length", "give the account's holder in at most 50 characters")
+	}
+	if p.Authorization == "" || utf8.RuneCountInString(p.Authorization) > 50 {
+		bad.Add("postal_authorization", "length", "give the text of the authorization by Poste Italiane")
+	}
+	return p
+}
+
+// clean drops blanks around a text and turns runs of white space and control
+// characters into one blank, so that no text of a person can break a line of a
+// log, a mail header or a message.
+func clean(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || r >= 0x80 && r <= 0xa0 || r == 0x2028 || r == 0x2029
+	}), " ")
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+
+	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/iuv"
+)
+
+// Store keeps everything that must not be lost. Personal data (debtors, payers,
+// accounts, the bytes of receipts and evidence, outbox payloads, saved answers)
+// is encrypted inside it; callers see plain values.
+//
+// What every implementation must do is said here and proved by storetest.
+type Store interface {
+	// Update runs fn in one transaction and commits only if fn returns nil;
+	// when it returns nil the work is durable. fn may run more than once (the
+	// databases may ask for a retry): it must have no effect outside tx. An
+	// Update or View under a context that came from tx.Context() joins that
+	// transaction.
+	Update(ctx context.Context, fn func(tx Tx) error) error
+	// View runs fn on one consistent reading. Nothing may be written.
+	View(ctx context.Context, fn func(tx Tx) error) error
+	// Lease is iuv.Source: a counter is given out at most once. The key of a
+	// (school, segregation) is made at its first lease and never changes. Under
+	// a context from tx.Context() the lease is part of that transaction, and
+	// what it gives may be used in it only: it is undone with it.
+	Lease(ctx context.Context, school string, seg iuv.Segregation, n uint64) (iuv.Lease, error)
+}
+
+// Tx is one transaction. Its methods return ErrNotFound for what is not there
+// and ErrConflict for a unique key that is taken, and then the transaction may
+// go on. Lock… methods read a row and keep others from changing it until the
+// end; Save… methods write back a row that was locked in the same transaction.
+type Tx interface {
+	// Context carries the transaction.
+	Context() context.Context
+
+	School(code SchoolCode) (School, error)
+	Schools() ([]School, error) // by name
+	InsertSchool(School) error
+	// KnowsStation says whether any school uses this broker, and any uses this
+	// broker with this station.
+	KnowsStation(broker, station string) (knowsBroker, knowsStation bool, err error)
+
+	// InsertNotices adds notices. taken lists the indexes of those whose number
+	// the school has already; they are not added, the others are. A taken
+	// ExternalID is ErrConflict.
+	InsertNotices([]Notice) (taken []int, err error)
+	Notice(school SchoolCode, number iuv.Number) (Notice, error) // with Payment and Receipts
+	LockNotice(school SchoolCode, number iuv.Number) (Notice, error)
+	NoticeByExternalID(school SchoolCode, externalID string) (Notice, error)
+	SaveNotice(Notice) error
+	Notices(school SchoolCode, f NoticeFilter) ([]Notice, error)
+	// NoticesOfFamily lists the notices of all pupils that a proven payer with
+	// this code is linked to, and those addressed to the code itself, in all
+	// schools, newest first. Drafts are left out.
+	NoticesOfFamily(code FiscalCode, limit int) ([]FamilyNotice, error)
+	// FamilyMaySee says whether NoticesOfFamily would list the notice.
+	FamilyMaySee(code FiscalCode, school SchoolCode, number iuv.Number) (bool, error)
+	AppendEvents(...Event) error
+	Events(school SchoolCode, number iuv.Number) ([]Event, error) // oldest first
+
+	// InsertReceipt adds a receipt; false when one with its natural key
+	// (School, Creditor, CreditorReferenceID, receipt id) is there.
+	InsertReceipt(Receipt) (inserted bool, err error)
+	Receipt(school SchoolCode, id string) (Receipt, error) // with Raw
+	ReceiptByKey(school SchoolCode, creditor, reference, receiptID string) (Receipt, error)
+	Receipts(school SchoolCode, f ReceiptFilter) ([]Receipt, error) // without Raw, newest first
+	// ReceivedFor sums the amounts of the notice's receipts.
+	ReceivedFor(school SchoolCode, number iuv.Number) (money.Cents, error)
+	InsertEvidence(Evidence) error
+	Evidence(kind EvidenceKind, limit int) ([]Evidence, error) // with Raw, newest first
+	InsertRefund(Refund) error
+	Refunds(school SchoolCode, limit int) ([]Refund, error) // newest first
+
+	InsertCart(Cart) error // ErrConflict: the RequestKey is taken
+	Cart(id string) (Cart, error)
+	CartByRequest(key string) (Cart, error)
+	LockCart(id string) (Cart, error)
+	SaveCart(Cart) error
+	// CartsOfAccount lists a family's carts, newest first.
+	CartsOfAccount(account string, limit int) ([]Cart, error)
+	// InsertAttempt adds a live attempt on the notices; ErrConflict when one of
+	// them has a live attempt already.
+	InsertAttempt(Attempt, []NoticeRef) error
+	Attempt(id string) (Attempt, error)
+	AttemptsOfCart(cart string) ([]Attempt, error) // newest first
+	LiveAttempt(school SchoolCode, number iuv.Number) (Attempt, error)
+	// SaveAttempt writes the attempt; when its state is not live any more, all
+	// its notices are released.
+	SaveAttempt(Attempt) error
+	ReleaseNotice(attempt string, school SchoolCode, number iuv.Number) error
+	// DueAttempts lists attempts that are created, sent or unknown and whose
+	// LapsesAt is at or before now.
+	DueAttempts(now time.Time, limit int) ([]Attempt, error)
+	// CountAttempts counts live attempts by state.
+	CountAttempts() (map[AttemptState]int, error)
+
+	PutPupil(Pupil) error
+	Pupil(school SchoolCode, id string) (Pupil, error)
+	Pupils(school SchoolCode) ([]Pupil, error) // by class, then id
+	PutPayer(Payer) error
+	LinkPayer(Link) error
+	InsertAccount(Account) error // ErrConflict: user name or code taken
+	Account(id string) (Account, error)
+	AccountByUsername(username string) (Account, error)
+	SaveAccount(Account) error
+
+	InsertClient(Client) error
+	Client(id string) (Client, error)
+	Clients() ([]Client, error)
+	RevokeClient(id string, at time.Time) error
+
+	// Enqueue adds outbox rows; see Message.
+	Enqueue(...Message) error
+	AppendAudit(Audit) error
+
+	// OnceRecord finds the record of an idempotency key; ErrNotFound.
+	OnceRecord(scope string) (OnceRecord, error)
+	// PutOnce writes it, replacing one that expired; a Running one is replaced
+	// by its answer, but not by another Running one: ErrConflict.
+	PutOnce(OnceRecord) error
+	DeleteOnce(scope string) error
+}
+
+// NoticeFilter chooses notices of one school, newest first. Zero fields do not
+// filter.
+type NoticeFilter struct {
+	// State is the state to show at Now: expired finds open notices past their
+	// day, open leaves those out.
+	State      NoticeState
+	Now        time.Time
+	Debtor     FiscalCode
+	Class      string
+	Campaign   string
+	ExternalID string
+	// Query is an exact number or external id.
+	Query            string
+	DueFrom, DueTo   Date // both included
+	PaidFrom, PaidTo time.Time
+	Before           int64 // Seq below
+	Limit            int
+}
+
+type txKey struct{}
+
+// ContextWithTx is for stores: the context that Tx.Context returns.
+func ContextWithTx(ctx context.Context, tx Tx) context.Context {
+	return context.WithValue(ctx, txKey{}, tx)
+}
+
+// TxFromContext is the transaction that the context carries, or nil.
+func TxFromContext(ctx context.Context) Tx {
+	tx, _ := ctx.Value(txKey{}).(Tx)
+	return tx
+}
+
+// FamilyNotice is a notice as a family sees it.
+type FamilyNotice struct {
+	Notice
+	SchoolName string
+	// Pupil is the pupil it is for; zero when it is addressed to the reader.
+	Pupil Pupil
+}
+
+// EventKind says what happened. Stored and sent: never renamed.
+type EventKind string
+
+const (
+	EventNoticeIssued    EventKind = "notice.issued"
+	EventNoticePaid      EventKind = "notice.paid"
+	EventNoticeCancelled EventKind = "notice.cancelled"
+	EventReceiptRecorded EventKind = "receipt.recorded"
+	EventReceiptAnomaly  EventKind = "receipt.anomaly"
+	EventPaymentStarted  EventKind = "payment.started"
+	EventPaymentEnded    EventKind = "payment.ended"
+)
+
+// Event is one line of a notice's history. Only added.
+type Event struct {
+	School  SchoolCode
+	Number  iuv.Number
+	Seq     int64 // set by the store
+	Kind    EventKind
+	Actor   Actor
+	Receipt string
+	Anomaly Anomaly
+	Attempt string
+	State   AttemptState // of the attempt, for payment events
+	At      time.Time
+}
+
+// Message is a row of the outbox: something to tell the world, written with the
+// change it tells of, delivered at least once and in order per aggregate.
+type Message struct {
+	ID        string
+	School    SchoolCode
+	Kind      string // "event" for now: one per EventKind told
+	Aggregate string // what order is kept for, for example school/number
+	Payload   []byte // JSON, no secrets; encrypted by the store
+	At        time.Time
+}
+
+// Audit is who did what to which record. Only added, never with personal data.
+type Audit struct {
+	School SchoolCode
+	Actor  Actor
+	Action string
+	Object string
+	At     time.Time
+}
+
+// OnceRecord remembers a request with an idempotency key, and its answer.
+type OnceRecord struct {
+	Scope       string // digest of caller, method, route and key
+	Fingerprint [sha256.Size]byte
+	Running     bool
+	Status      int
+	Location    string
+	Body        []byte // encrypted by the store
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"strings"
+	"time"
+
+	"github.com/nodogate/nodogate/gateway"
+)
+
+const insertClient = `
+INSERT INTO clients (id, name, school, scopes, secret, created_at, revoked_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (id) DO NOTHING`
+
+func (t *tx) InsertClient(c gateway.Client) error {
+	return t.changed(gateway.ErrConflict, insertClient, c.ID, c.Name, c.School, strings.Join(c.Scopes, " "), c.Secret[:], at(c.CreatedAt), at(c.RevokedAt))
+}
+
+const selectClient = `SELECT id, name, school, scopes, secret, created_at, revoked_at FROM clients`
+
+func scanClient(r row) (c gateway.Client, err error) {
+	var scopes string
+	err = r.Scan(&c.ID, &c.Name, &c.School, &scopes, digest{&c.Secret}, instant{&c.CreatedAt}, instant{&c.RevokedAt})
+	c.Scopes = strings.Fields(scopes)
+	return c, notFound(err)
+}
+
+const selectClientByID = selectClient + ` WHERE id = $1`
+
+func (t *tx) Client(id string) (gateway.Client, error) {
+	return scanClient(t.sql.QueryRowContext(t.ctx, selectClientByID, id))
+}
+
+const selectClients = selectClient + ` ORDER BY seq DESC`
+
+func (t *tx) Clients() ([]gateway.Client, error) {
+	rows, err := t.sql.QueryContext(t.ctx, selectClients)
+	return collect(rows, err, scanClient)
+}
+
+const revokeClient = `UPDATE clients SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1`
+
+// RevokeClient keeps the first instant when the client is revoked already.
+func (t *tx) RevokeClient(id string, when time.Time) error {
+	return t.changed(gateway.ErrNotFound, revokeClient, id, at(when))
+}
+
+const insertAudit = `
+INSERT INTO audit (school, actor_kind, actor_name, action, object, at)
+VALUES ($1, $2, $3, $4, $5, $6)`
+
+func (t *tx) AppendAudit(a gateway.Audit) error {
+	_, err := t.sql.ExecContext(t.ctx, insertAudit, a.School, a.Actor.Kind, a.Actor.Name, a.Action, a.Object, at(a.At))
+	return err
+}
+
+const onceColumn = "once.body_enc"
+
+const selectOnce = `
+SELECT scope, fingerprint, running, status, location, body_enc, created_at, expires_at
+  FROM once
+ WHERE scope = $1`
+
+func (t *tx) OnceRecord(scope string) (r gateway.OnceRecord, err error) {
+	var sealed []byte
+	if err := t.sql.QueryRowContext(t.ctx, selectOnce, scope).Scan(&r.Scope, digest{&r.Fingerprint}, &r.Running, &r.Status, &r.Location,
+		&sealed, instant{&r.CreatedAt}, instant{&r.ExpiresAt}); err != nil {
+		return gateway.OnceRecord{}, notFound(err)
+	}
+	k, err := t.key(installation)
+	if err != nil {
+		return gateway.OnceRecord{}, err
+	}
+	r.Body, err = k.open(onceColumn, sealed)
+	return r, err
+}
+
+const upsertOnce = `
+INSERT INTO once (scope, fingerprint, running, status, location, body_enc, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (scope) DO UPDATE
+   SET fingerprint = excluded.fingerprint, running = excluded.running, status = excluded.status, location = excluded.location,
+       body_enc = excluded.body_enc, created_at = excluded.created_at, expires_at = excluded.expires_at
+ WHERE once.running AND NOT excluded.running OR once.expires_at <= excluded.created_at`
+
+// PutOnce lets the database settle who takes a key: of two at once, the second
+// waits for the first and then finds its record.
+func (t *tx) PutOnce(r gateway.OnceRecord) error {
+	k, err := t.key(installation)
+	if err != nil {
+		return err
+	}
+	return t.changed(gateway.ErrConflict, upsertOnce, r.Scope, r.Fingerprint[:], r.Running, r.Status, r.Location,
+		k.seal(onceColumn, r.Body), at(r.CreatedAt), at(r.ExpiresAt))
+}
+
+const deleteOnce = `DELETE FROM once WHERE scope = $1`
+
+// DeleteOnce forgets a record; one that is not there is forgotten already.
+func (t *tx) DeleteOnce(scope string) error {
+	_, err := t.sql.ExecContext(t.ctx, deleteOnce, scope)
+	return err
+}

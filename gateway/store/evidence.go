@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import "github.com/nodogate/nodogate/gateway"
+
+const selectEvidence = `
+SELECT id, kind, operation, school, receipt_id, number, digest, owner, raw_enc, received_at
+  FROM evidence
+ WHERE kind = $1
+ ORDER BY seq DESC LIMIT $2`
+
+func (t *tx) Evidence(kind gateway.EvidenceKind, limit int) ([]gateway.Evidence, error) {
+	rows, err := t.sql.QueryContext(t.ctx, selectEvidence, kind, limit)
+	return collectOpened(rows, err, func(r row) (opener[gateway.Evidence], error) {
+		var e gateway.Evidence
+		var owner string
+		var raw []byte
+		err := r.Scan(&e.ID, &e.Kind, &e.Operation, &e.School, &e.ReceiptID, &e.Number, digest{&e.Digest}, &owner, &raw, instant{&e.Received})
+		return func() (gateway.Evidence, error) {
+			k, err := t.key(owner)
+			if err == nil {
+				e.Raw, err = k.open(evidenceColumn, raw)
+			}
+			return e, err
+		}, err
+	})
+}
+
+const selectRefunds = `
+SELECT school, id, receipt, amount_cents, reason, state, requested_by, created_at, changed_at
+  FROM refunds
+ WHERE school = $1
+ ORDER BY created_at DESC, id LIMIT $2`
+
+func (t *tx) Refunds(school gateway.SchoolCode, limit int) ([]gateway.Refund, error) {
+	rows, err := t.sql.QueryContext(t.ctx, selectRefunds, school, limit)
+	return collect(rows, err, func(r row) (f gateway.Refund, err error) {
+		err = r.Scan(&f.School, &f.ID, &f.Receipt, &f.Amount, &f.Reason, &f.State, &f.RequestedBy, instant{&f.CreatedAt}, instant{&f.ChangedAt})
+		return f, err
+	})
+}
