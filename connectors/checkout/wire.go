@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checkout
+
+import (
+	"net/url"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
+)
+
+// The messages of checkout_v1.json, under the names they have there.
+
+type cartRequest struct {
+	EmailNotice    string          `json:"emailNotice,omitempty"`
+	PaymentNotices []paymentNotice `json:"paymentNotices"`
+	ReturnURLs     returnURLs      `json:"returnUrls"`
+	IDCart         string          `json:"idCart,omitempty"`
+	AllCCP         bool            `json:"allCCP"` // every transfer has a postal IBAN: we do not ask for that
+}
+
+type paymentNotice struct {
+	NoticeNumber string      `json:"noticeNumber"`
+	FiscalCode   string      `json:"fiscalCode"`
+	Amount       money.Cents `json:"amount"` // euro cents
+	CompanyName  string      `json:"companyName"`
+	Description  string      `json:"description"`
+}
+
+type returnURLs struct {
+	OK     string `json:"returnOkUrl"`
+	Cancel string `json:"returnCancelUrl"`
+	Error  string `json:"returnErrorUrl"`
+}
+
+type problem struct {
+	Title string `json:"title"`
+}
+
+func newCartRequest(o gateway.Order) cartRequest {
+	r := cartRequest{
+		EmailNotice: o.Email,
+		ReturnURLs: returnURLs{
+			OK:     returnTo(o.Return, "ok"),
+			Cancel: returnTo(o.Return, "annullato"),
+			Error:  returnTo(o.Return, "errore"),
+		},
+		IDCart: o.Cart,
+	}
+	for _, n := range o.Notices {
+		r.PaymentNotices = append(r.PaymentNotices, paymentNotice{
+			NoticeNumber: n.Number.String(),
+			FiscalCode:   string(n.School),
+			Amount:       n.Amount,
+			CompanyName:  cut(n.SchoolName, 140),
+			Description:  cut(n.Description, 140),
+		})
+	}
+	return r
+}
+
+// returnTo is the page of the outcome with a hint in it.
+func returnTo(page *url.URL, hint string) string {
+	u := *page
+	q := u.Query()
+	q.Set("esito", hint)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// cut returns the first characters of s, at most so many.
+func cut(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most])
+	}
+	return s
+}

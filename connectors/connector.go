@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package connectors reaches the PSPs (prestatori di servizi di pagamento): the
+// catalogue says which there are and what they cost, a Connector speaks the
+// language of one kind of them, and Set chooses, limits, guards and measures.
+//
+// The wire of each kind is its own package below this one. What becomes of a
+// payment after it was started is not decided here: receipts decide it.
+//
+// What a caller gets wrong: an error of Start is not a failed payment. Only
+// gateway.ErrRefused is a no; after gateway.ErrOutcomeUnknown the PSP may have
+// acted.
+package connectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/nodogate/nodogate/gateway"
+)
+
+// Connector opens payments at one PSP. It is called by many goroutines at once.
+type Connector interface {
+	// Start opens a payment and says where to send the payer's browser. It
+	// sends the order at most once: a repetition is a second payment unless the
+	// PSP promises otherwise.
+	//
+	// Errors, all wrapped with what was being done and never with what was
+	// sent:
+	//   - gateway.ErrRefused: the PSP said no to this order, in its own words.
+	//   - gateway.ErrPSPUnavailable: the PSP certainly did not act, for no
+	//     fault of the order: no connection, or its gate turned our
+	//     credentials away.
+	//   - anything else is gateway.ErrOutcomeUnknown, wrapped or not: time out,
+	//     cut or unreadable answer, a status that promises nothing.
+	//
+	// DriverConfig.HTTP already tells the last two apart. What an implementer
+	// gets wrong: to take a 5xx or a time out for a no.
+	Start(ctx context.Context, order gateway.Order) (gateway.Started, error)
+}
+
+// Driver makes connectors of one kind.
+type Driver struct {
+	Name string // as psps.yaml calls it
+	// New checks what this kind needs of the catalogue and calls nobody. Its
+	// error is for the operator who wrote the catalogue.
+	New func(DriverConfig) (Connector, error)
+}
+
+// DriverConfig is one PSP, as its connector needs it.
+type DriverConfig struct {
+	ID       gateway.PSPID
+	Name     string
+	Endpoint *url.URL // without query
+	Secret   string   // empty when the catalogue names none
+	// PageHosts are the hosts, beside the endpoint's own, that the PSP's pages
+	// are on.
+	PageHosts []string
+	// HTTP is the way out: bounded in time and size, to public addresses only,
+	// following no redirect. Its errors, and those of reading an answer, are
+	// classified already. Use no other client.
+	HTTP *http.Client
+	Log  *slog.Logger
+}
+
+// ErrForeignPage says that a PSP named a page which is not where the catalogue
+// says its pages are. It comes with gateway.ErrOutcomeUnknown: the PSP has made
+// a payment, and we send nobody there.
+var ErrForeignPage = errors.New("page on a foreign host")
+
+// Page checks that a payer may be sent to this address of the PSP: absolute, on
+// the endpoint's host or one of PageHosts, over https (or as the endpoint).
+func (c DriverConfig) Page(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil {
+		return "", fmt.Errorf("%w: no absolute address: %w", gateway.ErrOutcomeUnknown, ErrForeignPage)
+	}
+	if u.Scheme != "https" && u.Scheme != c.Endpoint.Scheme {
+		return "", fmt.Errorf("%w: not https: %w", gateway.ErrOutcomeUnknown, ErrForeignPage)
+	}
+	host := strings.ToLower(u.Host)
+	if host != strings.ToLower(c.Endpoint.Host) && !slices.Contains(c.PageHosts, host) {
+		return "", fmt.Errorf("%w: %w", gateway.ErrOutcomeUnknown, ErrForeignPage)
+	}
+	return u.String(), nil
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connectors
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
+)
+
+// Config is what a Set needs.
+type Config struct {
+	Catalogue Catalogue
+	Drivers   []Driver
+	// AllowPrivate lets PSPs be on private and loopback addresses, and over
+	// http: for the demo and for tests.
+	AllowPrivate bool
+	Getenv       func(string) string // finds the secrets the catalogue names
+	Now          func() time.Time    // measures calls; breakers read the real clock
+	Log          *slog.Logger
+	Registerer   prometheus.Registerer
+	// Limits left zero have the values of reliability.md, section 2.
+	Limits Limits
+}
+
+// Limits bound what one PSP can do to us.
+type Limits struct {
+	Connect  time.Duration // 2 s
+	Call     time.Duration // 10 s, the connection included
+	InFlight int           // 50 calls at once
+	Open     time.Duration // 30 s until an open breaker lets a probe through; not less than Call, or an old call passes for the probe
+}
+
+// The rest of the breaker's rule.
+const (
+	failuresInARow = 5
+	rateOf         = 20 // calls at least, half of them failed
+	rateWindow     = 10 * time.Second
+	goodProbes     = 3
+)
+
+// Set is the PSPs of the catalogue with their connectors, each behind its
+// limits and, for each operation, its breaker. It implements gateway.PSPs. A
+// PSP refusing is a PSP that works: only silence and nonsense open a breaker.
+// Breakers are local to the process.
+type Set struct {
+	psps     map[gateway.PSPID]*psp
+	limits   Limits
+	now      func() time.Time
+	log      *slog.Logger
+	duration *prometheus.HistogramVec
+}
+
+var _ gateway.PSPs = (*Set)(nil)
+
+// psp is one PSP at work.
+type psp struct {
+	PSP
+	connector Connector
+	slots     chan struct{} // one taken by each call in flight
+	start     *operation
+}
+
+// operation is one thing a PSP is asked to do, and how well it does it.
+type operation struct {
+	name    string
+	breaker *gobreaker.TwoStepCircuitBreaker[any]
+	probe   chan struct{} // taken by the one call a half-open breaker lets through
+	// inARow counts failures since the last success. gobreaker's own count
+	// forgets those older than its window, so a PSP that is asked rarely could
+	// fail for ever.
+	inARow atomic.Int64
+}
+
+// New makes the connectors of the catalogue; it calls nobody. The error lists
+// every mistake in it.
+func New(cfg Config) (*Set, error) {
+	cfg.Limits.Connect = cmp.Or(cfg.Limits.Connect, 2*time.Second)
+	cfg.Limits.Call = cmp.Or(cfg.Limits.Call, 10*time.Second)
+	cfg.Limits.InFlight = cmp.Or(cfg.Limits.InFlight, 50)
+	cfg.Limits.Open = cmp.Or(cfg.Limits.Open, 30*time.Second)
+
+	s := &Set{
+		psps:   make(map[gateway.PSPID]*psp, len(cfg.Catalogue.PSPs)),
+		limits: cfg.Limits,
+		now:    cfg.Now,
+		log:    cfg.Log,
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "nodogate_connector_request_duration_seconds",
+			Help:    "Calls made to PSPs. A call that a breaker or a limit kept back is none.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10},
+		}, []string{"psp", "operation", "outcome"}),
+	}
+	var bad []error
+	for i := range cfg.Catalogue.PSPs {
+		entry := cfg.Catalogue.PSPs[i]
+		mistakes := entry.check(cfg.AllowPrivate, cfg.Getenv)
+		if s.psps[entry.ID] != nil {
+			mistakes = append(mistakes, errors.New("id: another PSP has it too"))
+		}
+		known := slices.IndexFunc(cfg.Drivers, func(d Driver) bool { return d.Name == entry.Connector })
+		if known < 0 {
+			mistakes = append(mistakes, fmt.Errorf("connector: there is none called %q", entry.Connector))
+		}
+		p := &psp{PSP: entry, slots: make(chan struct{}, cfg.Limits.InFlight)}
+		if len(mistakes) == 0 {
+			endpoint, _ := parseEndpoint(entry.Endpoint, cfg.AllowPrivate) // checked above
+			secret := ""
+			if entry.SecretEnv != "" {
+				secret = cfg.Getenv(entry.SecretEnv)
+			}
+			var err error
+			p.connector, err = cfg.Drivers[known].New(DriverConfig{
+				ID: entry.ID, Name: entry.Name, Endpoint: endpoint, Secret: secret, PageHosts: entry.PageHosts,
+				HTTP: newClient(cfg.Limits.Connect, cfg.Limits.InFlight, cfg.AllowPrivate),
+				Log:  cfg.Log.With("psp", string(entry.ID)),
+			})
+			if err != nil {
+				mistakes = append(mistakes, err)
+			}
+		}
+		p.start = s.newOperation(entry.ID, "start")
+		s.psps[entry.ID] = p
+		for _, m := range mistakes {
+			bad = append(bad, fmt.Errorf("psps[%d] %s: %w", i, entry.ID, m))
+		}
+	}
+	if len(bad) > 0 {
+		return nil, errors.Join(bad...)
+	}
+	if err := cfg.Registerer.Register(s.duration); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	for id, p := range s.psps {
+		if err := cfg.Registerer.Register(stateGauge(id, p.start)); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Set) newOperation(id gateway.PSPID, name string) *operation {
+	op := &operation{name: name, probe: make(chan struct{}, 1)}
+	op.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+		Name:         string(id) + " " + name,
+		MaxRequests:  goodProbes,
+		Interval:     rateWindow,
+		BucketPeriod: time.Second,
+		Timeout:      s.limits.Open,
+		ReadyToTrip: func(c gobreaker.Counts) bool {
+			done := c.TotalSuccesses + c.TotalFailures
+			return op.inARow.Load() >= failuresInARow || done >= rateOf && c.TotalFailures*2 >= done
+		},
+		// A refusal is an answer: only a sick PSP opens the breaker.
+		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, gateway.ErrRefused) },
+		// A family closing the page says nothing about the PSP.
+		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			s.log.Warn("breaker", "psp", string(id), "operation", name, "from", from.String(), "to", to.String())
+		},
+	})
+	return op
+}
+
+// stateGauge tells the breaker's state at the moment it is asked: an open
+// breaker turns half-open by time alone. gobreaker counts as the metric does: 0
+// closed, 1 half-open, 2 open.
+func stateGauge(id gateway.PSPID, op *operation) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "nodogate_connector_breaker_state",
+		Help:        "State of a PSP's breaker: 0 closed, 1 half-open, 2 open.",
+		ConstLabels: prometheus.Labels{"psp": string(id), "operation": op.name},
+	}, func() float64 { return float64(op.breaker.State()) })
+}
+
+// Offers lists methods and PSPs for a cart of this amount, as gateway.PSPs says.
+func (s *Set) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffer {
+	var offers []gateway.MethodOffer
+	for _, method := range gateway.Methods {
+		var list []gateway.PSPOffer
+		for id, p := range s.psps {
+			if !slices.Contains(p.Methods, method) {
+				continue
+			}
+			o := gateway.PSPOffer{ID: id, Name: p.Name, Available: true}
+			var takes bool
+			if o.Fee, takes = p.Fee(amount); !takes {
+				o.Available, o.Reason = false, gateway.UnavailableAmount
+			} else if p.start.breaker.State() == gobreaker.StateOpen {
+				// Half-open counts as available, or nobody would ever be the probe.
+				o.Available, o.Reason = false, gateway.UnavailableBreaker
+			}
+			list = append(list, o)
+		}
+		if len(list) == 0 {
+			continue
+		}
+		slices.SortFunc(list, func(a, b gateway.PSPOffer) int {
+			if a.Available != b.Available {
+				if a.Available {
+					return -1
+				}
+				return 1
+			}
+			return cmp.Or(cmp.Compare(a.Fee, b.Fee), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+		})
+		offers = append(offers, gateway.MethodOffer{Method: method, PSPs: list})
+	}
+	return offers
+}
+
+// Name is the PSP's name, or the id itself for one no longer listed.
+func (s *Set) Name(id gateway.PSPID) string {
+	if p := s.psps[id]; p != nil {
+		return p.Name
+	}
+	return string(id)
+}
+
+// Start opens a payment, as gateway.PSPs says.
+func (s *Set) Start(ctx context.Context, id gateway.PSPID, order gateway.Order) (gateway.Started, error) {
+	p := s.psps[id]
+	if p == nil {
+		return gateway.Started{}, fmt.Errorf("start at %s: %w: not in the catalogue", id, gateway.ErrPSPUnavailable)
+	}
+	var started gateway.Started
+	err := s.call(ctx, p, p.start, order.Attempt, func(ctx context.Context) (err error) {
+		started, err = p.connector.Start(ctx, order)
+		return err
+	})
+	if err != nil {
+		return gateway.Started{}, fmt.Errorf("start at %s: %w", id, err)
+	}
+	return started, nil
+}
+
+var errPanic = errors.New("connector panicked")
+
+// call runs one call to a PSP inside its limits, and makes every failure one of
+// ErrRefused, ErrPSPUnavailable and ErrOutcomeUnknown.
+func (s *Set) call(ctx context.Context, p *psp, op *operation, attempt string, fn func(context.Context) error) (err error) {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	default:
+		return fmt.Errorf("%w: too many calls in flight", gateway.ErrPSPUnavailable)
+	}
+	switch op.breaker.State() {
+	case gobreaker.StateOpen:
+		return fmt.Errorf("%w: breaker open", gateway.ErrPSPUnavailable)
+	case gobreaker.StateHalfOpen:
+		select {
+		case op.probe <- struct{}{}:
+			defer func() { <-op.probe }()
+		default:
+			return fmt.Errorf("%w: breaker half-open", gateway.ErrPSPUnavailable)
+		}
+	}
+
+	begin := s.now()
+	err = errPanic // stays when fn never returns
+	defer func() {
+		outcome := outcomeOf(err)
+		switch outcome {
+		case "ok", "refused":
+			op.inARow.Store(0)
+		case "unavailable", "unknown":
+			op.inARow.Add(1)
+		}
+		// Booked when it ends: gobreaker books a call in the second it began, and
+		// would drop one that took as long as the window, which are those that
+		// time out. An open breaker has nothing more to learn.
+		if done, open := op.breaker.Allow(); open == nil {
+			done(err)
+		}
+		took := s.now().Sub(begin)
+		s.duration.WithLabelValues(string(p.ID), op.name, outcome).Observe(took.Seconds())
+		args := []any{"psp", string(p.ID), "operation", op.name, "attempt", attempt, "outcome", outcome, "duration", took}
+		if err != nil {
+			args = append(args, "error", err.Error())
+		}
+		s.log.Info("connector call", args...)
+	}()
+
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
+	defer cancel()
+	err = fn(ctx)
+	if err != nil && !errors.Is(err, gateway.ErrRefused) && !errors.Is(err, gateway.ErrPSPUnavailable) && !errors.Is(err, gateway.ErrOutcomeUnknown) {
+		err = fmt.Errorf("%w: %w", gateway.ErrOutcomeUnknown, err)
+	}
+	return err
+}
+
+// outcomeOf is the label of the metric: a closed list, never renamed.
+func outcomeOf(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, gateway.ErrRefused):
+		return "refused"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case errors.Is(err, gateway.ErrPSPUnavailable):
+		return "unavailable"
+	}
+	return "unknown"
+}
