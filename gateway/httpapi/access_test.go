@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/gatewaytest"
+)
+
+// TestWhoMayCall walks every route of the engine with every kind of caller.
+func TestWhoMayCall(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	other := a.g.AddSchool(gatewaytest.OtherCode, "IC 1 Follonica")
+
+	// One right request for each operation; the number of the notice or the id
+	// is made fresh, so that an allowed call succeeds every time.
+	type request struct {
+		query, body string
+		status      int
+	}
+	right := map[string]request{
+		"createSchool":       {body: `{"fiscal_code":"80014480828","name":"IC 6 Grosseto","iban":"IT60X0542811101000000123456","segregation_code":"01","station":"80014480828_01"}`, status: 200},
+		"listSchools":        {status: 200},
+		"getSchool":          {status: 200},
+		"issueNotice":        {body: noticeJSON(), status: 201},
+		"issueBatch":         {body: `{"notices":[` + noticeJSON() + `]}`, status: 201},
+		"cancelNotice":       {status: 200},
+		"listNotices":        {status: 200},
+		"searchNotices":      {body: `{"debtor":"RSSMRA10A41H501F"}`, status: 200},
+		"getNotice":          {status: 200},
+		"listEvents":         {status: 200},
+		"listReceipts":       {status: 200},
+		"getReceipt":         {status: 200},
+		"createCart":         {status: 201},
+		"getCart":            {status: 200},
+		"listPaymentMethods": {query: "?amount_cents=1650", status: 200},
+	}
+	cart := as[Cart](t, a.post("/api/v1/carts", a.school, cartJSON(a.g.Issue())), 201)
+	receipt := a.g.Settle(a.g.Issue(), "")
+
+	send := func(method, template, id, token string) *httptest.ResponseRecorder {
+		in := right[id]
+		path := strings.NewReplacer(":cf", string(gatewaytest.SchoolCode), ":number", a.g.Issue().Number.String()).Replace(template)
+		switch id {
+		case "getCart":
+			path = strings.Replace(path, ":id", cart.ID, 1)
+		case "getReceipt":
+			path = strings.Replace(path, ":id", receipt.ID, 1)
+		case "createCart":
+			in.body = cartJSON(a.g.Issue())
+		}
+		if method == "POST" {
+			return a.post(path+in.query, token, in.body)
+		}
+		return a.get(path+in.query, token)
+	}
+
+	client := func(school gateway.SchoolCode, scopes ...string) string {
+		c, secret := a.g.Client(school, scopes...)
+		return a.token(c, secret)
+	}
+	revoked, secret := a.g.Client(gatewaytest.SchoolCode, gateway.Scopes...)
+	revokedToken := a.token(revoked, secret)
+	must(t, a.g.RevokeClient(t.Context(), gatewaytest.Operator, revoked.ID))
+	oldClient, oldSecret := a.g.Client(gatewaytest.SchoolCode, gateway.Scopes...)
+	oldToken := a.token(oldClient, oldSecret)
+	a.g.Time.Advance(tokenLife)
+	c, s := a.g.Client(gatewaytest.SchoolCode, gateway.Scopes...)
+	a.school = a.token(c, s)
+	c, s = a.g.Client("")
+	a.admin = a.token(c, s)
+	foreign := client(other.Code, gateway.Scopes...)
+
+	for _, r := range a.engine.Routes() {
+		op := a.h.doc.operations[r.Method+" "+r.Path]
+		if op == nil {
+			t.Errorf("%s %s is not in the document", r.Method, r.Path)
+			continue
+		}
+		rule, ok := routes[op.id]
+		if !ok {
+			t.Errorf("%s has no line in the table", op.id)
+			continue
+		}
+		if rule.public {
+			continue
+		}
+		want, ok := right[op.id]
+		if !ok {
+			t.Errorf("%s: this test has no request for it", op.id)
+			continue
+		}
+		t.Run(op.id, func(t *testing.T) {
+			expect(t, send(r.Method, r.Path, op.id, ""), 401, "token_required")
+			for name, token := range map[string]string{
+				"nonsense": "abc", "expired": oldToken, "revoked": revokedToken,
+				"altered":   a.school[:len(a.school)-4] + "AAAA",
+				"alg none":  sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, a, nil),
+				"other key": sign(t, jwt.SigningMethodHS256, []byte("another key of thirty-two bytes!"), a, nil),
+				"audience":  sign(t, jwt.SigningMethodHS256, a.h.tokenKey, a, func(c *claims) { c.Audience = jwt.ClaimStrings{"x"} }),
+				"issuer":    sign(t, jwt.SigningMethodHS256, a.h.tokenKey, a, func(c *claims) { c.Issuer = "x" }),
+				"no end":    sign(t, jwt.SigningMethodHS256, a.h.tokenKey, a, func(c *claims) { c.ExpiresAt = nil }),
+				"nobody":    sign(t, jwt.SigningMethodHS256, a.h.tokenKey, a, func(c *claims) { c.Subject = "ngc_nobody" }),
+			} {
+				if w := send(r.Method, r.Path, op.id, token); w.Code != 401 {
+					t.Errorf("%s token: got %d, want 401", name, w.Code)
+				}
+			}
+			if w := send(r.Method, r.Path, op.id, a.admin); w.Code != want.status {
+				t.Errorf("operator: got %d %s, want %d", w.Code, w.Body, want.status)
+			}
+			if rule.scope == gateway.ScopeAdmin {
+				expect(t, send(r.Method, r.Path, op.id, a.school), 403, "insufficient_scope")
+				return
+			}
+			if w := send(r.Method, r.Path, op.id, a.school); w.Code != want.status {
+				t.Errorf("client with every scope: got %d %s, want %d", w.Code, w.Body, want.status)
+			}
+			if op.id != "listPaymentMethods" {
+				expect(t, send(r.Method, r.Path, op.id, foreign), 404, "not_found")
+			}
+			if rule.scope == "" {
+				return
+			}
+			if w := send(r.Method, r.Path, op.id, client(gatewaytest.SchoolCode, rule.scope)); w.Code != want.status {
+				t.Errorf("client with %s: got %d, want %d", rule.scope, w.Code, want.status)
+			}
+			var rest []string
+			for _, s := range gateway.Scopes {
+				if s != rule.scope {
+					rest = append(rest, s)
+				}
+			}
+			w := send(r.Method, r.Path, op.id, client(gatewaytest.SchoolCode, rest...))
+			expect(t, w, 403, "insufficient_scope")
+			if h := w.Header().Get("WWW-Authenticate"); !strings.Contains(h, `scope="`+rule.scope+`"`) {
+				t.Errorf("WWW-Authenticate = %q, want the scope %s", h, rule.scope)
+			}
+		})
+	}
+	if len(a.engine.Routes()) != len(routes) {
+		t.Errorf("%d routes, %d lines in the table", len(a.engine.Routes()), len(routes))
+	}
+}
+
+// sign makes a token like the API's own for a client of every scope, changed.
+func sign(t *testing.T, m jwt.SigningMethod, key any, a *testAPI, change func(*claims)) string {
+	t.Helper()
+	all, err := a.g.Clients(t.Context())
+	must(t, err)
+	var id string
+	for _, c := range all {
+		if c.RevokedAt.IsZero() && c.School == gatewaytest.SchoolCode {
+			id = c.ID
+		}
+	}
+	h := a.h
+	now := a.g.Now()
+	c := claims{strings.Join(gateway.Scopes, " "), jwt.RegisteredClaims{
+		Issuer: h.issuer(), Audience: jwt.ClaimStrings{h.audience()}, Subject: id,
+		ExpiresAt: jwt.NewNumericDate(now.Add(time.Minute)),
+	}}
+	if change != nil {
+		change(&c)
+	}
+	s, err := jwt.NewWithClaims(m, c).SignedString(key)
+	must(t, err)
+	return s
+}
+
+// A token never carries more than its client holds now, and an operator's
+// narrowed token only what it says.
+func TestNarrowedTokens(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	c, secret := a.g.Client("")
+	narrow := func(scope string) string {
+		w := a.login(form("scope", scope), c.ID, secret)
+		return as[Token](t, w, 200).AccessToken
+	}
+	reader := narrow("notices:read")
+	if w := a.get(base+"/notices", reader); w.Code != 200 {
+		t.Errorf("narrowed operator, notices:read: got %d", w.Code)
+	}
+	expect(t, a.post(base+"/notices", reader, noticeJSON()), 403, "insufficient_scope")
+	expect(t, a.get("/api/v1/schools", reader), 403, "insufficient_scope")
+	if w := a.get("/api/v1/schools", narrow("admin")); w.Code != 200 {
+		t.Errorf("operator with admin: got %d", w.Code)
+	}
+	forged := sign(t, jwt.SigningMethodHS256, a.h.tokenKey, a, func(c *claims) { c.Scope = "admin" })
+	expect(t, a.get("/api/v1/schools", forged), 403, "insufficient_scope")
+}
+
+func TestAuthorizationHeader(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for name, values := range map[string][]string{
+		"basic": {"Basic abc"}, "two": {"Bearer " + a.school, "Bearer " + a.school}, "bare": {a.school}, "empty": {""},
+	} {
+		r := httptest.NewRequest("GET", base, nil)
+		for _, v := range values {
+			r.Header.Add("Authorization", v)
+		}
+		w := a.do(r)
+		expect(t, w, 401, "invalid_token")
+		if h := w.Header().Get("WWW-Authenticate"); !strings.Contains(h, "invalid_token") {
+			t.Errorf("%s: WWW-Authenticate = %q", name, h)
+		}
+	}
+	if w := a.get(base, "", "Authorization", "bearer "+a.school); w.Code != 200 {
+		t.Errorf("bearer in lower case: got %d", w.Code)
+	}
+	if w := a.get(base+"?access_token="+a.school, ""); w.Code != 401 {
+		t.Errorf("token in the address: got %d, want 401", w.Code)
+	}
+}

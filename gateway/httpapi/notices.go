@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/iuv"
+)
+
+func (h *handlers) IssueNotice(ctx context.Context, r IssueNoticeRequestObject) (IssueNoticeResponseObject, error) {
+	ctx, k := begin(ctx)
+	school := gateway.SchoolCode(r.Cf)
+	issued, err := h.svc.Issue(ctx, k.caller.actor(), school, []gateway.NewNotice{newNotice(*r.Body)}, false)
+	if err != nil {
+		return nil, err
+	}
+	n := h.noticeOf(issued[0].Notice)
+	location := "/api/v1/schools/" + r.Cf + "/notices/" + n.Number
+	if issued[0].Existed {
+		return IssueNotice200JSONResponse{n, IssueNotice200ResponseHeaders{location}}, nil
+	}
+	return IssueNotice201JSONResponse{n, IssueNotice201ResponseHeaders{location}}, nil
+}
+
+func (h *handlers) IssueBatch(ctx context.Context, r IssueBatchRequestObject) (IssueBatchResponseObject, error) {
+	ctx, k := begin(ctx)
+	in := make([]gateway.NewNotice, len(r.Body.Notices))
+	for i, n := range r.Body.Notices {
+		in[i] = newNotice(n)
+	}
+	issued, err := h.svc.Issue(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), in, true)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Notice, len(issued))
+	made := false
+	for i, n := range issued {
+		made = made || !n.Existed
+		items[i] = h.noticeOf(n.Notice)
+	}
+	if !made {
+		return IssueBatch200JSONResponse{Items: items}, nil
+	}
+	return IssueBatch201JSONResponse{Items: items}, nil
+}
+
+func newNotice(n NewNotice) gateway.NewNotice {
+	out := gateway.NewNotice{
+		DebtorCode: n.Debtor.FiscalCode, DebtorName: n.Debtor.FullName, Class: n.Debtor.Class,
+		Description: n.Description, Amount: money.Cents(n.AmountCents), DueDate: n.DueDate,
+		PayableAfterDue: n.PayableAfterDue, Taxonomy: n.Taxonomy, Deduction: n.Deduction,
+		ExternalID: n.ExternalID, Campaign: n.Campaign, Number: n.Number,
+	}
+	for _, t := range n.Transfers {
+		out.Transfers = append(out.Transfers, gateway.NewTransfer{
+			School: t.School, IBAN: t.Iban, Amount: money.Cents(t.AmountCents), Taxonomy: t.Taxonomy, Remittance: t.Remittance,
+		})
+	}
+	return out
+}
+
+func (h *handlers) GetNotice(ctx context.Context, r GetNoticeRequestObject) (GetNoticeResponseObject, error) {
+	ctx, _ = begin(ctx)
+	number, err := pathNumber(r.Number)
+	if err != nil {
+		return nil, err
+	}
+	n, err := h.svc.Notice(ctx, gateway.SchoolCode(r.Cf), number)
+	if err != nil {
+		return nil, err
+	}
+	return GetNotice200JSONResponse{h.noticeOf(n), GetNotice200ResponseHeaders{etag(n.Version)}}, nil
+}
+
+// pathNumber reads a number in an address. One that cannot be is as unknown as
+// one that is not here.
+func pathNumber(s string) (iuv.Number, error) {
+	n, err := iuv.Parse(s)
+	if err != nil {
+		return n, gateway.ErrNotFound
+	}
+	return n, nil
+}
+
+func (h *handlers) CancelNotice(ctx context.Context, r CancelNoticeRequestObject) (CancelNoticeResponseObject, error) {
+	ctx, k := begin(ctx)
+	number, err := pathNumber(r.Number)
+	if err != nil {
+		return nil, err
+	}
+	school := gateway.SchoolCode(r.Cf)
+	if match := r.Params.IfMatch; match != "" {
+		// Locked, so that it is still this version when it is cancelled.
+		n, err := gateway.TxFromContext(ctx).LockNotice(school, number)
+		if err != nil {
+			return nil, err
+		}
+		if !matches(match, etag(n.Version)) {
+			return nil, problemStale
+		}
+	}
+	n, err := h.svc.Cancel(ctx, k.caller.actor(), school, number)
+	if err != nil {
+		return nil, err
+	}
+	return CancelNotice200JSONResponse(h.noticeOf(n)), nil
+}
+
+// matches compares strongly (RFC 9110, section 13.1.1).
+func matches(header, tag string) bool {
+	if strings.TrimSpace(header) == "*" {
+		return true
+	}
+	for t := range strings.SplitSeq(header, ",") {
+		if strings.TrimSpace(t) == tag {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *handlers) ListNotices(ctx context.Context, r ListNoticesRequestObject) (ListNoticesResponseObject, error) {
+	ctx, _ = begin(ctx)
+	p := r.Params
+	var bad gateway.Invalid
+	f := gateway.NoticeFilter{
+		State: gateway.NoticeState(p.Status), Class: p.Class, Campaign: p.Campaign, ExternalID: p.ExternalID, Query: p.Q,
+		DueFrom: day("due_from", p.DueFrom, &bad), DueTo: day("due_to", p.DueTo, &bad),
+		PaidFrom: moment("paid_from", p.PaidFrom, false, &bad), PaidTo: moment("paid_to", p.PaidTo, true, &bad),
+	}
+	if err := bad.Err(); err != nil {
+		return nil, err
+	}
+	out, err := h.listNotices(ctx, r.Cf, f, p.Limit, p.Cursor)
+	return ListNotices200JSONResponse{NoticePageJSONResponse(out)}, err
+}
+
+func (h *handlers) SearchNotices(ctx context.Context, r SearchNoticesRequestObject) (SearchNoticesResponseObject, error) {
+	ctx, _ = begin(ctx)
+	code, err := gateway.ParseFiscalCode(r.Body.Debtor)
+	if err != nil {
+		return nil, wrong("debtor", "format", "give a codice fiscale of 16 characters, 11 digits, or ANONIMO")
+	}
+	out, err := h.listNotices(ctx, r.Cf, gateway.NoticeFilter{Debtor: code}, r.Params.Limit, r.Params.Cursor)
+	return SearchNotices200JSONResponse{NoticePageJSONResponse(out)}, err
+}
+
+func (h *handlers) listNotices(ctx context.Context, cf string, f gateway.NoticeFilter, limit int, cursor string) (NoticePage, error) {
+	limit = pageSize(limit)
+	list := "notices " + cf
+	before, err := h.before(list, cursor)
+	if err != nil {
+		return NoticePage{}, err
+	}
+	f.Before, f.Limit = before, limit+1
+	notices, err := h.svc.Notices(ctx, gateway.SchoolCode(cf), f)
+	if err != nil {
+		return NoticePage{}, err
+	}
+	notices, next := page(h, list, notices, limit, func(n gateway.Notice) string { return strconv.FormatInt(n.Seq, 10) })
+	out := NoticePage{Items: make([]Notice, len(notices)), NextCursor: next}
+	for i, n := range notices {
+		if n.Receipts == nil && n.SettledBy != "" {
+			n.Receipts = []string{n.SettledBy} // lists do not read them all
+		}
+		out.Items[i] = h.noticeOf(n)
+	}
+	return out, nil
+}
+
+func (h *handlers) ListEvents(ctx context.Context, r ListEventsRequestObject) (ListEventsResponseObject, error) {
+	ctx, _ = begin(ctx)
+	number, err := pathNumber(r.Number)
+	if err != nil {
+		return nil, err
+	}
+	list := "events " + r.Cf + " " + r.Number
+	before, err := h.before(list, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	events, err := h.svc.Events(ctx, gateway.SchoolCode(r.Cf), number)
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(events)
+	if before > 0 {
+		events = slices.DeleteFunc(events, func(e gateway.Event) bool { return e.Seq >= before })
+	}
+	events, next := page(h, list, events, pageSize(r.Params.Limit), func(e gateway.Event) string { return strconv.FormatInt(e.Seq, 10) })
+	out := ListEvents200JSONResponse{Items: make([]Event, len(events)), NextCursor: next}
+	for i, e := range events {
+		out.Items[i] = Event{
+			Sequence: e.Seq, Type: string(e.Kind), Receipt: text(e.Receipt), Anomaly: text(e.Anomaly),
+			Attempt: text(e.Attempt), AttemptState: text(e.State), At: e.At,
+		}
+		if e.Actor.Kind != "" {
+			out.Items[i].Actor = text(e.Actor.Kind + " " + e.Actor.Name)
+		}
+	}
+	return out, nil
+}
+
+func (h *handlers) noticeOf(n gateway.Notice) Notice {
+	out := Notice{
+		Number: n.Number.String(), Iuv: n.Number.IUV(), Status: NoticeStatus(n.StateAt(h.svc.Now())),
+		Description: n.Description, AmountCents: int64(n.Amount), DueDate: n.DueDate.String(), PayableAfterDue: n.PayableAfterDue,
+		Taxonomy: n.Taxonomy, Deduction: text(n.Deduction), ExternalID: text(n.ExternalID), Campaign: text(n.Campaign),
+		Transfers: make([]Transfer, len(n.Transfers)),
+		QrCode:    iuv.QR(n.Number, string(n.School), int64(n.Amount)),
+		PayURL:    h.svc.PublicURL("/paga/" + string(n.School) + "/" + n.Number.String()),
+		Version:   n.Version, CreatedAt: n.CreatedAt, PaidAt: instant(n.PaidAt), Receipts: n.Receipts,
+	}
+	out.Debtor.FiscalCode, out.Debtor.FullName, out.Debtor.Class = string(n.Debtor.Code), n.Debtor.Name, text(n.Debtor.Class)
+	for i, t := range n.Transfers {
+		out.Transfers[i] = Transfer{
+			ID: t.ID, School: string(t.School), Iban: string(t.IBAN), AmountCents: int64(t.Amount), Taxonomy: t.Taxonomy, Remittance: t.Remittance,
+		}
+	}
+	if out.Receipts == nil {
+		out.Receipts = []string{}
+	}
+	if p := n.Payment; p != nil {
+		out.Payment = &NoticePayment{State: NoticePaymentStateStarted, Method: Method(p.Method), Psp: string(p.PSP), ExpiresAt: p.ExpiresAt}
+		switch p.State {
+		case gateway.AttemptUnknown:
+			out.Payment.State = NoticePaymentStateUnknown
+		case gateway.AttemptAuthorised:
+			out.Payment.State = NoticePaymentStateAuthorised
+		}
+	}
+	return out
+}
+
+// day reads a day of the query; zero when it is not given.
+func day(field, s string, bad *gateway.Invalid) gateway.Date {
+	if s == "" {
+		return gateway.Date{}
+	}
+	d, err := gateway.ParseDate(s)
+	if err != nil {
+		bad.Add(field, "format", "give a date like 2026-12-31")
+	}
+	return d
+}
+
+// moment reads a day in Rome or an instant; zero when it is not given. For an
+// end, the day counts whole.
+func moment(field, s string, end bool, bad *gateway.Invalid) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	if d, err := gateway.ParseDate(s); err == nil {
+		if !end {
+			d = d.AddDays(-1)
+		}
+		return d.Deadline()
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || t.Year() < 2000 || t.Year() > 2199 {
+		bad.Add(field, "format", "give a date like 2026-12-31, or an instant like 2026-12-31T08:00:00Z")
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
