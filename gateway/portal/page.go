@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package portal
+
+import (
+	"bytes"
+	"crypto/rand"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/iuv"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+// frame is what every page shows around its own.
+type frame struct {
+	Path    string
+	Name    string // who is logged in; empty for a guest
+	Menu    bool   // the family's menu; not while the password is provisional
+	Basket  int
+	Message string // see the template "message"
+	// Back is where the page's forms come back to.
+	Back string
+}
+
+func (p *portal) frame(c *gin.Context) frame {
+	ctx := c.Request.Context()
+	f := frame{
+		Path:    c.Request.URL.Path,
+		Basket:  len(p.refs(ctx)),
+		Message: p.sessions.PopString(ctx, sessionMessage),
+		Back:    returnPath(c.Request.URL.RequestURI(), "/"),
+	}
+	if a := account(c); a != nil {
+		f.Name, f.Menu = a.FirstName+" "+a.LastName, !a.MustChange
+	}
+	return f
+}
+
+// menuLink is one line of the menu.
+type menuLink struct {
+	Address, Text string
+	Current       bool
+}
+
+// entry is a notice in a list: Back is where its forms come back to, Full says
+// that child and school do not stand in a heading above.
+type entry struct {
+	Notice notice
+	Back   string
+	Full   bool
+}
+
+// parsePages makes a template of every page with the layout around it.
+func parsePages(files *assets) (map[string]*template.Template, error) {
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{
+		"asset":  files.address,
+		"styles": files.styles,
+		"euro":   func(c money.Cents) string { return "€\u00a0" + c.Italian() },
+		"day":    func(t time.Time) string { return t.In(gateway.Rome()).Format("02/01/2006") },
+		"hour":   func(t time.Time) string { return t.In(gateway.Rome()).Format("15:04") },
+		// anchor names one notice inside a page.
+		"anchor": func(n iuv.Number) string { return "avviso-" + n.String() },
+		"link": func(path, address, text string) menuLink {
+			return menuLink{address, text, path == address || address != "/" && strings.HasPrefix(path, address+"/")}
+		},
+		"entry": func(n notice, back string, full bool) entry { return entry{n, back, full} },
+	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	names, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	pages := map[string]*template.Template{}
+	for _, name := range names {
+		base := strings.TrimSuffix(path.Base(name), ".html")
+		if base == "layout" || base == "parts" {
+			continue
+		}
+		page, err := layout.Clone()
+		if err == nil {
+			page, err = page.ParseFS(templateFiles, name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		pages[base] = page
+	}
+	return pages, nil
+}
+
+// render writes a page whole, or an error page: never half of one.
+func (p *portal) render(c *gin.Context, status int, name string, data any) {
+	var buf bytes.Buffer
+	if err := p.pages[name].Execute(&buf, data); err != nil {
+		p.fail(c, fmt.Errorf("page %s: %w", name, err))
+		return
+	}
+	c.Data(status, "text/html; charset=utf-8", buf.Bytes())
+}
+
+// statuses translate the gateway's errors; what is not here is a fault of ours.
+var statuses = []struct {
+	err    error
+	status int
+}{
+	{gateway.ErrNotFound, http.StatusNotFound},
+}
+
+// fail shows the page of an error. A fault of ours is logged under a number
+// that the page tells, and shown as nothing.
+func (p *portal) fail(c *gin.Context, err error) {
+	for _, s := range statuses {
+		if errors.Is(err, s.err) {
+			p.problem(c, s.status)
+			return
+		}
+	}
+	if c.Request.Context().Err() != nil {
+		c.Abort() // nobody reads the answer
+		return
+	}
+	reference := rand.Text()[:8]
+	p.log.Error("portal", "reference", reference, "route", c.FullPath(), "error", err)
+	p.problemPage(c, http.StatusInternalServerError, reference)
+}
+
+func (p *portal) problem(c *gin.Context, status int) { p.problemPage(c, status, "") }
+
+type problemPage struct {
+	frame
+	Status    int
+	Reference string
+}
+
+func (p *portal) problemPage(c *gin.Context, status int, reference string) {
+	c.Abort()
+	var buf bytes.Buffer
+	if err := p.pages["problem"].Execute(&buf, problemPage{p.frame(c), status, reference}); err != nil {
+		p.log.Error("portal", "reference", reference, "error", err)
+	}
+	c.Data(status, "text/html; charset=utf-8", buf.Bytes())
+}
+
+// static serves a page that says the same to everybody.
+func static(name string) func(*portal, *gin.Context) {
+	return func(p *portal, c *gin.Context) { p.render(c, http.StatusOK, name, struct{ frame }{p.frame(c)}) }
+}
+
+type homePage struct {
+	frame
+	Proven    bool
+	Due       []notice // the first to fall due
+	DueCount  int
+	DueTotal  money.Cents
+	Verifying int
+}
+
+// homeNotices is how many notices Home shows.
+const homeNotices = 5
+
+func (p *portal) home(c *gin.Context) {
+	a := account(c)
+	if a == nil {
+		p.render(c, http.StatusOK, "welcome", struct{ frame }{p.frame(c)})
+		return
+	}
+	list, err := p.familyNotices(c, *a)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	page := homePage{frame: p.frame(c), Proven: a.Proven}
+	for _, n := range list {
+		switch n.State {
+		case stateOpen:
+			page.Due = append(page.Due, n.notice)
+			if page.DueTotal, err = page.DueTotal.Add(n.Amount); err != nil {
+				p.fail(c, err)
+				return
+			}
+		case stateVerifying:
+			page.Verifying++
+		}
+	}
+	slices.SortStableFunc(page.Due, byDueDate)
+	page.DueCount = len(page.Due)
+	page.Due = page.Due[:min(homeNotices, page.DueCount)]
+	p.render(c, http.StatusOK, "home", page)
+}
+
+type providersPage struct {
+	frame
+	Amounts []money.Cents
+	Methods []methodFees
+}
+
+type methodFees struct {
+	Method gateway.Method
+	Rows   []pspFees
+}
+
+// pspFees is what a PSP takes for each of the page's amounts; nil where it does
+// not take the amount at all.
+type pspFees struct {
+	ID   gateway.PSPID
+	Name string
+	Fees []*money.Cents
+}
+
+// sampleAmounts are those the public list shows fees for.
+var sampleAmounts = []money.Cents{10_00, 50_00, 100_00, 500_00}
+
+func (p *portal) providers(c *gin.Context) {
+	page := providersPage{frame: p.frame(c), Amounts: sampleAmounts}
+	for i, amount := range sampleAmounts {
+		for _, offer := range p.svc.Offers(c.Request.Context(), amount) {
+			m := slices.IndexFunc(page.Methods, func(m methodFees) bool { return m.Method == offer.Method })
+			if m < 0 {
+				m = len(page.Methods)
+				page.Methods = append(page.Methods, methodFees{Method: offer.Method})
+			}
+			rows := &page.Methods[m].Rows
+			for _, psp := range offer.PSPs {
+				r := slices.IndexFunc(*rows, func(r pspFees) bool { return r.ID == psp.ID })
+				if r < 0 {
+					r = len(*rows)
+					*rows = append(*rows, pspFees{ID: psp.ID, Name: psp.Name, Fees: make([]*money.Cents, len(sampleAmounts))})
+				}
+				if psp.Reason != gateway.UnavailableAmount {
+					(*rows)[r].Fees[i] = &psp.Fee
+				}
+			}
+		}
+	}
+	p.render(c, http.StatusOK, "providers", page)
+}
+
+type helpPage struct {
+	frame
+	Help    string // of the installation
+	Schools []schoolHelp
+}
+
+type schoolHelp struct{ Name, Help string }
+
+func (p *portal) help(c *gin.Context) {
+	ctx := c.Request.Context()
+	page := helpPage{frame: p.frame(c), Help: p.svc.HelpText()}
+	if a := account(c); a != nil && !a.MustChange {
+		list, err := p.svc.FamilyNotices(ctx, *a)
+		if err != nil {
+			p.fail(c, err)
+			return
+		}
+		var seen []gateway.SchoolCode
+		for _, n := range list {
+			if slices.Contains(seen, n.School) {
+				continue
+			}
+			seen = append(seen, n.School)
+			school, err := p.svc.School(ctx, n.School)
+			if err != nil {
+				p.fail(c, err)
+				return
+			}
+			page.Schools = append(page.Schools, schoolHelp{school.Name, school.HelpText})
+		}
+		slices.SortFunc(page.Schools, func(a, b schoolHelp) int { return strings.Compare(a.Name, b.Name) })
+	}
+	p.render(c, http.StatusOK, "help", page)
+}

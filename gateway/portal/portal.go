@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package portal is the family's face: pages on which a parent sees the notices
+// of all children, pays up to five at once, and keeps the receipts.
+//
+// It decides nothing about money: it asks gateway.Service, which checks again
+// what these pages have checked. Italian stands in the templates, the style in
+// static/; Bootstrap Italia, when it was fetched to static/vendor/, is worn
+// below our own app.css.
+//
+// What a caller gets wrong: the page a PSP sends the family back to changes
+// nothing. It shows what the receipts say, and waits for them.
+package portal
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/gin-gonic/gin"
+	"golang.org/x/time/rate"
+
+	"github.com/nodogate/nodogate/gateway"
+)
+
+// Config is what the portal is made of. Service, Sessions, PublicURL and PDF
+// are required.
+type Config struct {
+	Service  *gateway.Service
+	Sessions scs.Store // a CtxStore is used as one
+	// PublicURL is the origin that browsers see.
+	PublicURL *url.URL
+	// Secure says that browsers come by https. Only a demo on loopback is not.
+	Secure bool
+	// PDF makes the document of a receipt.
+	PDF func(gateway.Receipt, gateway.School) ([]byte, error)
+	// FormActions are the origins of the PSPs' pages: Paga ends there, and a
+	// browser follows a form's redirect only to origins that the policy names.
+	FormActions []string
+	// TrustedProxies are the addresses or networks whose X-Forwarded-For is
+	// believed when look-ups are counted per address.
+	TrustedProxies []string
+	Log            *slog.Logger // nil: silent
+	// Observe gets every answer, for the metric of HTTP durations; may be nil.
+	Observe func(route, method string, code int, d time.Duration)
+}
+
+// Sessions end after idle without a click, and after whole in any case
+// (reliability.md, section 9).
+const (
+	idle  = 15 * time.Minute
+	whole = 8 * time.Hour
+)
+
+// maxForm is far more than any form here can fill.
+const maxForm = 64 << 10
+
+type portal struct {
+	svc      *gateway.Service
+	sessions *scs.SessionManager
+	pages    map[string]*template.Template
+	pdf      func(gateway.Receipt, gateway.School) ([]byte, error)
+	log      *slog.Logger
+	observe  func(route, method string, code int, d time.Duration)
+	foreign  *http.CrossOriginProtection
+	lookups  *limiter // of notices by people without an account
+	guesses  *limiter // of passwords
+}
+
+// access says who may call a route.
+type access int
+
+const (
+	// anyone: a public page; what it adds for a family, it checks itself.
+	anyone access = iota + 1
+	// visitor: somebody logged in, or a guest with what the session holds; not
+	// an account whose password is provisional.
+	visitor
+	// family: somebody logged in.
+	family
+	// provisional: somebody logged in, and be it with a password to be changed.
+	provisional
+)
+
+type route struct {
+	method, path string
+	who          access
+	handle       func(*portal, *gin.Context)
+}
+
+// routes are all pages and who may call them. What is not here is not served.
+var routes = []route{
+	{"GET", "/", visitor, (*portal).home},
+	{"GET", "/accesso", visitor, (*portal).loginForm},
+	{"POST", "/accesso", visitor, (*portal).login},
+	{"POST", "/esci", provisional, (*portal).logout},
+	{"GET", "/cambio-password", provisional, (*portal).passwordForm},
+	{"POST", "/cambio-password", provisional, (*portal).changePassword},
+	{"GET", "/area-riservata", family, (*portal).profile},
+
+	{"GET", "/avvisi", family, (*portal).notices},
+	{"GET", "/avvisi/:school/:number", family, (*portal).notice},
+	{"GET", "/carrello", visitor, (*portal).cart},
+	{"POST", "/carrello/avvisi", family, (*portal).addNotice},
+	{"POST", "/carrello/rimuovi", visitor, (*portal).removeNotice},
+	{"GET", "/carrello/pagamento", visitor, (*portal).checkout},
+	{"POST", "/carrello/pagamento", visitor, (*portal).pay},
+	{"GET", "/carrello/esito/:cart", visitor, (*portal).outcome},
+	{"GET", "/carrello/esito/:cart/stato", visitor, (*portal).outcomeState},
+	{"GET", "/pagamenti", family, (*portal).payments},
+	{"GET", "/pagamenti/:school/:receipt", family, (*portal).receipt},
+	{"GET", "/pagamenti/:school/:receipt/ricevuta.pdf", family, (*portal).receiptPDF},
+
+	{"GET", "/paga", visitor, (*portal).guestForm},
+	{"POST", "/paga", visitor, (*portal).guestSearch},
+	{"GET", "/paga/:school/:number", visitor, (*portal).guestNotice},
+	{"POST", "/paga/:school/:number", visitor, (*portal).guestAdd},
+
+	{"GET", "/servizi-di-pagamento", anyone, (*portal).providers},
+	{"GET", "/assistenza", anyone, (*portal).help},
+	{"GET", "/privacy", anyone, static("privacy")},
+	{"GET", "/accessibilita", anyone, static("accessibility")},
+}
+
+// New makes the portal's handler. It starts no goroutine.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Service == nil || cfg.Sessions == nil || cfg.PublicURL == nil || cfg.PDF == nil {
+		return nil, errors.New("portal: Service, Sessions, PublicURL and PDF are required")
+	}
+	files, err := loadAssets()
+	if err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	pages, err := parsePages(files)
+	if err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	p := &portal{
+		svc: cfg.Service, pages: pages, pdf: cfg.PDF, log: cfg.Log, observe: cfg.Observe,
+		foreign: http.NewCrossOriginProtection(),
+		lookups: newLimiter(rate.Every(2*time.Second), 40),
+		guesses: newLimiter(rate.Every(time.Second), 60),
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if p.observe == nil {
+		p.observe = func(string, string, int, time.Duration) {}
+	}
+	// A proxy may rewrite Host; the origin that browsers see is always ours.
+	if err := p.foreign.AddTrustedOrigin(origin(cfg.PublicURL)); err != nil {
+		return nil, fmt.Errorf("portal: public URL: %w", err)
+	}
+	p.sessions = newSessions(cfg.Sessions, cfg.Secure)
+
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	if err := engine.SetTrustedProxies(cfg.TrustedProxies); err != nil {
+		return nil, fmt.Errorf("portal: trusted proxies: %w", err)
+	}
+	engine.Use(p.measure, gin.CustomRecoveryWithWriter(nil, p.panicked), p.guardForms, p.identify)
+	for _, r := range routes {
+		if r.who == 0 {
+			return nil, fmt.Errorf("portal: nobody may call %s %s", r.method, r.path)
+		}
+		handlers := []gin.HandlerFunc{p.admit(r.who), func(c *gin.Context) { r.handle(p, c) }}
+		engine.Handle(r.method, r.path, handlers...)
+		if r.method == http.MethodGet {
+			engine.Handle(http.MethodHead, r.path, handlers...)
+		}
+	}
+	engine.NoRoute(func(c *gin.Context) { p.problem(c, http.StatusNotFound) })
+	engine.NoMethod(func(c *gin.Context) { p.problem(c, http.StatusMethodNotAllowed) })
+
+	mux := http.NewServeMux()
+	mux.Handle("/static/", http.StripPrefix("/static/", files))
+	mux.Handle("/", p.withSession(engine, true))
+	mux.Handle("GET /carrello/esito/{cart}/stato", p.withSession(engine, false))
+	return secureHeaders(mux, cfg), nil
+}
+
+func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package portal
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
+)
+
+type paymentsPage struct {
+	frame
+	Proven       bool
+	Payments     []payment
+	Newer, Older int // pages; 0: none
+}
+
+type payment struct {
+	notice
+	PSP string
+}
+
+// pagePayments is how many payments a page shows: each needs its receipt.
+const pagePayments = 20
+
+func (p *portal) payments(c *gin.Context) {
+	ctx, a := c.Request.Context(), account(c)
+	list, err := p.familyNotices(c, *a)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	list = slices.DeleteFunc(list, func(n familyNotice) bool { return n.State != statePaid })
+	slices.SortStableFunc(list, func(a, b familyNotice) int { return b.PaidAt.Compare(a.PaidAt) })
+
+	page := paymentsPage{Proven: a.Proven}
+	number, err := strconv.Atoi(c.DefaultQuery("pagina", "1"))
+	if err != nil || number < 1 || number > 1+len(list)/pagePayments {
+		p.problem(c, http.StatusNotFound)
+		return
+	}
+	list = list[min(len(list), (number-1)*pagePayments):]
+	page.Newer = number - 1
+	if len(list) > pagePayments {
+		list, page.Older = list[:pagePayments], number+1
+	}
+	for _, n := range list {
+		r, err := p.svc.Receipt(ctx, n.School, n.Receipt)
+		if err != nil {
+			p.fail(c, err)
+			return
+		}
+		page.Payments = append(page.Payments, payment{n.notice, r.Content.PSP.Name})
+	}
+	page.frame = p.frame(c)
+	p.render(c, http.StatusOK, "payments", page)
+}
+
+type receiptPage struct {
+	frame
+	Notice   notice
+	ID       string // ours, for the address
+	Receipt  string // receiptId, the one banks and schools know
+	PaidAt   time.Time
+	Amount   money.Cents
+	Fee      *money.Cents
+	PSP      string
+	Settles  bool
+	Anomaly  gateway.Anomaly
+	HelpText string
+}
+
+// receiptOf finds the receipt of the address, if it is of a notice that the
+// family may see.
+func (p *portal) receiptOf(c *gin.Context) (gateway.Receipt, gateway.Notice, gateway.School, error) {
+	ctx := c.Request.Context()
+	none := func(err error) (gateway.Receipt, gateway.Notice, gateway.School, error) {
+		return gateway.Receipt{}, gateway.Notice{}, gateway.School{}, err
+	}
+	code, err := gateway.ParseSchoolCode(c.Param("school"))
+	if err != nil {
+		return none(gateway.ErrNotFound)
+	}
+	r, err := p.svc.Receipt(ctx, code, c.Param("receipt"))
+	if err != nil {
+		return none(err)
+	}
+	if r.Notice.IsZero() {
+		return none(gateway.ErrNotFound)
+	}
+	n, err := p.svc.FamilyNotice(ctx, *account(c), code, r.Notice)
+	if err != nil {
+		return none(err)
+	}
+	school, err := p.svc.School(ctx, code)
+	if err != nil {
+		return none(err)
+	}
+	return r, n, school, nil
+}
+
+func (p *portal) receipt(c *gin.Context) {
+	r, n, school, err := p.receiptOf(c)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	page := receiptPage{
+		frame: p.frame(c), Notice: show(n, school.Name, p.svc.Now()).forFamily(n),
+		ID: r.ID, Receipt: r.Content.ID, PaidAt: paidAt(r), Amount: r.Content.Amount, Fee: r.Content.Fee,
+		PSP: r.Content.PSP.Name, Settles: r.Settles, Anomaly: r.Anomaly, HelpText: school.HelpText,
+	}
+	if page.HelpText == "" {
+		page.HelpText = p.svc.HelpText()
+	}
+	p.render(c, http.StatusOK, "receipt", page)
+}
+
+func (p *portal) receiptPDF(c *gin.Context) {
+	r, n, school, err := p.receiptOf(c)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	pdf, err := p.pdf(r, school)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	c.Header("Content-Disposition", `attachment; filename="ricevuta-`+n.Number.String()+`.pdf"`)
+	c.Data(http.StatusOK, "application/pdf", pdf)
+}
+
+// paidAt is the moment of the payment; a receipt that does not say it was paid
+// before it came.
+func paidAt(r gateway.Receipt) time.Time {
+	if r.Content.PaidAt.IsZero() {
+		return r.Received
+	}
+	return r.Content.PaidAt
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package portal
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/nodogate/nodogate/gateway"
+)
+
+// Who may call what: a new page has to be written down here too.
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	want := map[string]access{
+		"GET /": visitor, "GET /accesso": visitor, "POST /accesso": visitor, "POST /esci": provisional,
+		"GET /cambio-password": provisional, "POST /cambio-password": provisional, "GET /area-riservata": family,
+		"GET /avvisi": family, "GET /avvisi/:school/:number": family,
+		"GET /carrello": visitor, "POST /carrello/avvisi": family, "POST /carrello/rimuovi": visitor,
+		"GET /carrello/pagamento": visitor, "POST /carrello/pagamento": visitor,
+		"GET /carrello/esito/:cart": visitor, "GET /carrello/esito/:cart/stato": visitor,
+		"GET /pagamenti": family, "GET /pagamenti/:school/:receipt": family, "GET /pagamenti/:school/:receipt/ricevuta.pdf": family,
+		"GET /paga": visitor, "POST /paga": visitor, "GET /paga/:school/:number": visitor, "POST /paga/:school/:number": visitor,
+		"GET /servizi-di-pagamento": anyone, "GET /assistenza": anyone, "GET /privacy": anyone, "GET /accessibilita": anyone,
+	}
+	for _, r := range routes {
+		name := r.method + " " + r.path
+		if w, ok := want[name]; !ok || w != r.who {
+			t.Errorf("%s is for %d, want %d", name, r.who, w)
+		}
+		delete(want, name)
+	}
+	for name := range want {
+		t.Errorf("no route %s", name)
+	}
+}
+
+func TestLimiter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	l := newLimiter(rate.Every(time.Second), 2)
+	for _, tt := range []struct {
+		address string
+		want    bool
+	}{
+		{"192.0.2.1", true},
+		{"192.0.2.1", true},
+		{"::ffff:192.0.2.1", false}, // the same address
+		{"192.0.2.2", true},
+		{"2001:db8::1", true},
+		{"2001:db8::2", true},
+		{"2001:db8::3", false},    // the same subscriber
+		{"2001:db8:0:1::1", true}, // another one
+		{"nonsense", true},
+		{"", true},
+		{"more nonsense", false},
+	} {
+		if got := l.allow(tt.address, now); got != tt.want {
+			t.Errorf("allow(%q) = %v, want %v", tt.address, got, tt.want)
+		}
+	}
+	if !l.allow("192.0.2.1", now.Add(time.Second)) {
+		t.Error("a second later the address is still refused")
+	}
+}
+
+func TestLimiterForgets(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	l := newLimiter(rate.Every(time.Hour), 1)
+	a := netip.MustParseAddr("10.0.0.0")
+	for range 5 * maxAddresses {
+		if !l.allow(a.String(), now) {
+			t.Fatalf("%s is refused at its first look-up", a)
+		}
+		if l.allow(a.String(), now) {
+			t.Fatalf("%s is not refused at its second", a)
+		}
+		a = a.Next()
+	}
+	if got := len(l.young) + len(l.elder); got > 2*maxAddresses {
+		t.Errorf("%d addresses are remembered, want at most %d", got, 2*maxAddresses)
+	}
+}
+
+func FuzzReturnPath(f *testing.F) {
+	for _, s := range []string{"/avvisi?mostra=tutti", "//evil.example", `/\evil.example`, "https://evil.example", "/a/../..//b", "/%2f/evil"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got := returnPath(s, "/")
+		if !strings.HasPrefix(got, "/") || strings.HasPrefix(got, "//") || strings.ContainsAny(got, "\\\r\n\t") {
+			t.Errorf("returnPath(%q) = %q", s, got)
+		}
+	})
+}
+
+func TestOfferTicks(t *testing.T) {
+	t.Parallel()
+	psp := func(id gateway.PSPID, available bool) gateway.PSPOffer {
+		return gateway.PSPOffer{ID: id, Available: available, Fee: 100}
+	}
+	offers := []gateway.MethodOffer{
+		{Method: gateway.MethodCard, PSPs: []gateway.PSPOffer{psp("A", true), psp("B", true), psp("C", false)}},
+		{Method: gateway.MethodAccountDebit, PSPs: []gateway.PSPOffer{psp("A", true)}},
+		{Method: gateway.MethodBulletin, PSPs: []gateway.PSPOffer{psp("D", false)}},
+	}
+	for _, tt := range []struct {
+		name   string
+		wanted choice
+		want   string
+	}{
+		{"nothing known: the first", choice{}, "card:A+ account_debit:A postal_bulletin:"},
+		{"the last choice", choice{method: gateway.MethodAccountDebit, psp: "A"}, "card:A account_debit:A+ postal_bulletin:"},
+		{"the last PSP", choice{method: gateway.MethodCard, psp: "B"}, "card:B+ account_debit:A postal_bulletin:"},
+		{"the last PSP does not answer", choice{method: gateway.MethodCard, psp: "C"}, "card:A+ account_debit:A postal_bulletin:"},
+		{"no PSP of the last method answers", choice{method: gateway.MethodBulletin, psp: "D"}, "card:A+ account_debit:A postal_bulletin:"},
+		{"failed just now", choice{method: gateway.MethodCard, psp: "A", failed: "A"}, "card:B+ account_debit: postal_bulletin:"},
+		{"not listed any more", choice{method: "cash", psp: "Z"}, "card:A+ account_debit:A postal_bulletin:"},
+	} {
+		var got []string
+		for _, m := range offer(offers, 1000, tt.wanted) {
+			s := string(m.Method) + ":"
+			for _, p := range m.PSPs {
+				if p.Total != 1100 {
+					t.Errorf("%s: total is %s", tt.name, p.Total)
+				}
+				if p.Checked {
+					s += string(p.ID)
+				}
+			}
+			if m.Checked {
+				s += "+"
+			}
+			got = append(got, s)
+		}
+		if fmt.Sprint(strings.Join(got, " ")) != tt.want {
+			t.Errorf("%s: ticked %v, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// Without Bootstrap Italia the portal wears its own style.
+func TestStylesWithoutVendor(t *testing.T) {
+	t.Parallel()
+	a, err := loadAssets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(a.files, vendorStyle)
+	got, err := a.styles()
+	if err != nil || len(got) != 2 || !strings.HasPrefix(got[0], "/static/plain.css?v=") || !strings.HasPrefix(got[1], "/static/app.css?v=") {
+		t.Errorf("styles are %q, %v", got, err)
+	}
+}
