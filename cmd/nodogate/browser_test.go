@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// startDemo runs `nodogate demo` in dir and gives its demo.json.
+func startDemo(t *testing.T, dir string) (demoFile, *exec.Cmd) {
+	t.Helper()
+	cmd := program(dir, nil, "demo")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "data", "demo.log"))
+			t.Logf("the demo's log:\n%s", log[max(0, len(log)-8000):])
+		}
+	})
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		if !strings.Contains(lines.Text(), "Ctrl-C") {
+			continue
+		}
+		go io.Copy(io.Discard, stdout)
+		var d demoFile
+		b, err := os.ReadFile(filepath.Join(dir, "data", "demo.json"))
+		if err == nil {
+			err = json.Unmarshal(b, &d)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d, cmd
+	}
+	cmd.Wait()
+	t.Fatalf("the demo did not start: %s", stderr.String())
+	return demoFile{}, nil
+}
+
+// browser is a Chromium tab.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+func newBrowser(t *testing.T, width, height int64, script bool) *browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("NODOGATE_TEST_STRICT") != "" {
+			t.Fatal("chromium is not installed")
+		}
+		t.Skip("chromium is not installed")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()))
+	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(stop)
+	ctx, closeTab := chromedp.NewContext(ctx)
+	t.Cleanup(closeTab)
+	b := &browser{t, ctx}
+	b.do(chromedp.EmulateViewport(width, height))
+	if !script {
+		if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// No page may ask a foreign host for anything.
+	if err := chromedp.Listen(b.ctx, func(ev any) {
+		if e, ok := ev.(*network.EventRequestWillBeSent); ok && !strings.HasPrefix(e.Request.URL, "http://127.0.0.1:") && !strings.HasPrefix(e.Request.URL, "data:") {
+			t.Errorf("a page asked for %s", e.Request.URL)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.shot("failure")
+		b.t.Fatal(err)
+	}
+}
+
+func (b *browser) open(address string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(address))
+}
+
+// until evaluates a JavaScript expression until it is true.
+func (b *browser) until(what, expression string) {
+	b.t.Helper()
+	var err error
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		var ok bool
+		if ok, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](`!!(`+expression+`)`)); err == nil && ok {
+			return
+		}
+		select {
+		case <-b.ctx.Done():
+			b.t.Fatalf("%s: %v", what, b.ctx.Err())
+		case <-time.After(30 * time.Millisecond):
+		}
+	}
+	b.shot("failure")
+	text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.location.href + "\n" + document.body.innerText`))
+	b.t.Fatalf("%s: never true (%v); the page is\n%s", what, err, text)
+}
+
+// sees waits for a text on the page.
+func (b *browser) sees(text string) {
+	b.t.Helper()
+	b.until("sees "+text, fmt.Sprintf(`document.readyState === "complete" && document.body.innerText.includes(%q)`, text))
+}
+
+// find is a JavaScript expression for the visible element of that kind whose
+// accessible name is text, or begins with it.
+func find(kinds, text string) string {
+	return fmt.Sprintf(`(() => {
+		const name = e => (e.getAttribute("aria-label") || e.textContent).trim().replace(/\s+/g, " ");
+		const all = [...document.querySelectorAll(%[1]q)].filter(e => e.getClientRects().length > 0);
+		return all.find(e => name(e) === %[2]q) || all.find(e => name(e).startsWith(%[2]q));
+	})()`, kinds, text)
+}
+
+// click presses a button or link and waits for the page that follows.
+func (b *browser) click(text string) {
+	b.t.Helper()
+	b.until("click "+text, fmt.Sprintf(`document.readyState === "complete" && (() => {
+		const e = %s;
+		if (!e) return false;
+		document.documentElement.dataset.old = "1";
+		e.click();
+		return true;
+	})()`, find("button, a", text)))
+	b.until("a new page after "+text, `document.readyState === "complete" && !document.documentElement.dataset.old`)
+}
+
+// fill types into the field with this label.
+func (b *browser) fill(label, value string) {
+	b.t.Helper()
+	b.until("fill "+label, fmt.Sprintf(`(() => {
+		const l = %s;
+		const f = l && (l.control || l.querySelector("input"));
+		if (!f) return false;
+		f.focus();
+		f.value = %q;
+		return true;
+	})()`, find("label", label), value))
+}
+
+// choose picks the radio button with this label.
+func (b *browser) choose(label string) {
+	b.t.Helper()
+	b.until("choose "+label, fmt.Sprintf(`(() => { const l = %s; if (!l) return false; l.click(); return l.control.checked; })()`, find("label", label)))
+}
+
+func (b *browser) shot(name string) {
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.t.Logf("screenshot: %v", err)
+		return
+	}
+	dir := os.Getenv("NODOGATE_TEST_SCREENS")
+	if dir == "" {
+		return
+	}
+	name = strings.ReplaceAll(b.t.Name(), "/", "-") + "-" + name + ".png"
+	if err := os.WriteFile(filepath.Join(dir, name), png, 0o644); err != nil {
+		b.t.Log(err)
+	}
+}
+
+// The journey of the README: log in, two notices into the cart, pay by card on
+// the sandbox's page, see both paid, download the receipt. With JavaScript on a
+// phone, and without it on a wide screen.
+func TestJourney(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	demo, cmd := startDemo(t, dir)
+	if len(demo.Paid) != 3 {
+		t.Errorf("the demo paid %d notices, want one by each method", len(demo.Paid))
+	}
+	for name, tc := range map[string]struct {
+		width, height int64
+		script        bool
+	}{"phone": {390, 844, true}, "wide without script": {1280, 900, false}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBrowser(t, tc.width, tc.height, tc.script)
+			b.open(demo.PortalURL)
+			b.shot("1-home")
+			b.click("Accedi")
+			b.fill("Username", demo.Family.Username)
+			b.fill("Password", demo.Family.Password)
+			b.shot("2-login")
+			b.click("Accedi")
+			b.open(demo.PortalURL + "/avvisi")
+			b.sees("Maria")
+			b.sees("Luca")
+			b.shot("3-notices")
+			b.click("Aggiungi al carrello")
+			b.open(demo.PortalURL + "/avvisi")
+			b.click("Aggiungi al carrello")
+			b.open(demo.PortalURL + "/carrello")
+			b.shot("4-cart")
+			b.click("Vai al pagamento")
+			b.choose("Carta di pagamento")
+			b.shot("5-pay")
+			b.click("Paga")
+			b.sees("AMBIENTE DI PROVA")
+			b.shot("6-sandbox")
+			b.click("Paga")
+			b.sees("Pagato")
+			b.until("both paid", `document.body.innerText.split("Pagato").length > 2 && !document.body.innerText.includes("In verifica")`)
+			b.shot("7-paid")
+			b.sees("Scarica la ricevuta")
+			href, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](find("a", "Scarica la ricevuta")+".href"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pdf := b.fetch(href)
+			if !strings.HasPrefix(pdf, "%PDF-") {
+				t.Errorf("the receipt begins with %.20q", pdf)
+			}
+			b.open(demo.PortalURL + "/pagamenti")
+			b.sees("Scarica la ricevuta")
+			b.shot("8-payments")
+			b.open(demo.PortalURL + "/area-riservata")
+			b.shot("9-account")
+		})
+	}
+	// A second start keeps the data.
+	cmd.Process.Signal(os.Interrupt)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("stopping the demo: %v", err)
+	}
+	again, _ := startDemo(t, dir)
+	if again.API != demo.API || len(again.Paid) != len(demo.Paid)+4 {
+		t.Errorf("after a second start: client %v, %d paid notices; want %v, %d", again.API.ID, len(again.Paid), demo.API.ID, len(demo.Paid)+4)
+	}
+}
+
+// fetch downloads with the browser's own cookies.
+func (b *browser) fetch(address string) string {
+	b.t.Helper()
+	cookies, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{URLs: []string{address}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, c := range cookies.Cookies {
+		req.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		b.t.Fatalf("GET %s: %d, %v", address, resp.StatusCode, err)
+	}
+	return string(body)
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+	"gopkg.in/yaml.v3"
+
+	"github.com/nodogate/nodogate/gateway"
+)
+
+// config is all that can be set, by NODOGATE_ variables or by the same keys in
+// the YAML file named by NODOGATE_CONFIG; a variable wins over the file. Fields
+// tagged secret print as ***.
+type config struct {
+	DatabaseURL   string   `env:"NODOGATE_DATABASE_URL" envDefault:"sqlite://data/nodogate.db" secret:"url"`
+	RedisURL      string   `env:"NODOGATE_REDIS_URL" secret:"url"`
+	Listen        string   `env:"NODOGATE_LISTEN" envDefault:"127.0.0.1:8080"`
+	AdminListen   string   `env:"NODOGATE_ADMIN_LISTEN" envDefault:"127.0.0.1:9090"`
+	SandboxListen string   `env:"NODOGATE_SANDBOX_LISTEN" envDefault:"127.0.0.1:8081"`
+	PublicURL     string   `env:"NODOGATE_PUBLIC_URL"`
+	PeerListen    string   `env:"NODOGATE_PEER_LISTEN"`
+	PeerAuth      string   `env:"NODOGATE_PEER_AUTH" envDefault:"mtls"`
+	PeerCA        string   `env:"NODOGATE_PEER_CA"`
+	PeerKey       string   `env:"NODOGATE_PEER_KEY" secret:"all"`
+	TLSCert       string   `env:"NODOGATE_TLS_CERT"`
+	TLSKey        string   `env:"NODOGATE_TLS_KEY"`
+	AllowPrivate  bool     `env:"NODOGATE_ALLOW_PRIVATE_TARGETS" envDefault:"false"`
+	HelpText      string   `env:"NODOGATE_HELP_TEXT"`
+	Broker        string   `env:"NODOGATE_BROKER"`
+	Station       string   `env:"NODOGATE_STATION"`
+	Faces         []string `env:"NODOGATE_FACES" envDefault:"creditor,node"`
+	PSPs          string   `env:"NODOGATE_PSPS" envDefault:"psps.yaml"`
+	SecretFile    string   `env:"NODOGATE_SECRET_FILE" envDefault:"data/secret"`
+
+	// set says which names were given a value, by variable or file.
+	set map[string]bool
+}
+
+// ignored are variables that only say where the others are, or belong to parts
+// of the gateway that this version does not have.
+var ignored = []string{"NODOGATE_CONFIG"}
+
+// loadConfig reads the configuration and checks all of it; the error lists
+// every mistake.
+func loadConfig(environ []string) (config, error) {
+	values := map[string]string{}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "NODOGATE_") && value != "" {
+			values[name] = value
+		}
+	}
+	if file := values["NODOGATE_CONFIG"]; file != "" {
+		if err := addFile(values, file); err != nil {
+			return config{}, err
+		}
+	}
+	var cfg config
+	if err := env.ParseWithOptions(&cfg, env.Options{Environment: values}); err != nil {
+		return config{}, fmt.Errorf("configuration: %w", err)
+	}
+	cfg.set = map[string]bool{}
+	for name := range values {
+		cfg.set[name] = true
+	}
+	return cfg, nil
+}
+
+// addFile adds what the file says where no variable says it.
+func addFile(values map[string]string, file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("NODOGATE_CONFIG: %w", err)
+	}
+	var fromFile map[string]any
+	if err := yaml.Unmarshal(b, &fromFile); err != nil {
+		return fmt.Errorf("NODOGATE_CONFIG %s is not YAML with one key a line", file)
+	}
+	known := settings()
+	var mistakes []error
+	for name, v := range fromFile {
+		if !slices.Contains(known, name) {
+			mistakes = append(mistakes, fmt.Errorf("%s in %s is no setting", name, file))
+			continue
+		}
+		if _, given := values[name]; given || v == nil {
+			continue
+		}
+		if list, ok := v.([]any); ok {
+			var parts []string
+			for _, p := range list {
+				parts = append(parts, fmt.Sprint(p))
+			}
+			v = strings.Join(parts, ",")
+		}
+		values[name] = fmt.Sprint(v)
+	}
+	return errors.Join(mistakes...)
+}
+
+// settings are the names of all settings.
+func settings() []string {
+	var names []string
+	t := reflect.TypeFor[config]()
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("env"); name != "" {
+			names = append(names, name)
+		}
+	}
+	return append(names, ignored...)
+}
+
+// print writes all settings, secrets hidden.
+func (cfg config) print(w io.Writer) {
+	v := reflect.ValueOf(cfg)
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name := f.Tag.Get("env")
+		if name == "" {
+			continue
+		}
+		value := fmt.Sprint(v.Field(i).Interface())
+		if list, ok := v.Field(i).Interface().([]string); ok {
+			value = strings.Join(list, ",")
+		}
+		switch f.Tag.Get("secret") {
+		case "all":
+			if value != "" {
+				value = "***"
+			}
+		case "url":
+			value = hidePassword(value)
+		}
+		fmt.Fprintf(w, "%s=%s\n", name, value)
+	}
+}
+
+// hidePassword hides what stands between the colon and the @ of a URL, and a
+// password parameter.
+func hidePassword(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "***"
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), "***")
+	}
+	q := u.Query()
+	if q.Has("password") {
+		q.Set("password", "***")
+		u.RawQuery = q.Encode()
+	}
+	return strings.ReplaceAll(u.String(), "%2A%2A%2A", "***")
+}
+
+// checkServe lists all that keeps a gateway from being served with this
+// configuration.
+func (cfg config) checkServe() error {
+	var bad []error
+	add := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
+
+	listeners := map[string]string{"NODOGATE_LISTEN": cfg.Listen, "NODOGATE_ADMIN_LISTEN": cfg.AdminListen, "NODOGATE_PEER_LISTEN": cfg.PeerListen}
+	loopback := true
+	for _, name := range []string{"NODOGATE_LISTEN", "NODOGATE_ADMIN_LISTEN", "NODOGATE_PEER_LISTEN"} {
+		addr := listeners[name]
+		if addr == "" {
+			continue
+		}
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			add("%s must be host:port", name)
+			continue
+		}
+		loopback = loopback && isLoopback(host)
+	}
+	for _, f := range cfg.Faces {
+		if f != "creditor" && f != "node" {
+			add("NODOGATE_FACES lists creditor and node, nothing else")
+		}
+	}
+	switch cfg.PeerAuth {
+	case "none":
+		if !loopback {
+			add("NODOGATE_PEER_AUTH=none is for loopback listeners only; use mtls or key")
+		}
+	case "key":
+		if len(cfg.PeerKey) < 16 {
+			add("NODOGATE_PEER_AUTH=key needs NODOGATE_PEER_KEY of 16 characters or more")
+		}
+	case "mtls":
+		if cfg.PeerListen == "" || cfg.PeerCA == "" || cfg.TLSCert == "" || cfg.TLSKey == "" {
+			add("NODOGATE_PEER_AUTH=mtls needs NODOGATE_PEER_LISTEN, NODOGATE_PEER_CA, NODOGATE_TLS_CERT and NODOGATE_TLS_KEY; use key, or none on loopback, without them")
+		}
+	default:
+		add("NODOGATE_PEER_AUTH is mtls, key or none")
+	}
+	if (cfg.TLSCert == "") != (cfg.TLSKey == "") {
+		add("NODOGATE_TLS_CERT and NODOGATE_TLS_KEY go together")
+	}
+	for name, file := range map[string]string{"NODOGATE_TLS_CERT": cfg.TLSCert, "NODOGATE_TLS_KEY": cfg.TLSKey, "NODOGATE_PEER_CA": cfg.PeerCA} {
+		if file != "" {
+			if _, err := os.Stat(file); err != nil {
+				add("%s: %w", name, err)
+			}
+		}
+	}
+	if cfg.PublicURL != "" {
+		if u, err := url.Parse(cfg.PublicURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+			add("NODOGATE_PUBLIC_URL must be an origin like https://pagamenti.example")
+		} else if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			add("NODOGATE_PUBLIC_URL must be https, but on loopback")
+		}
+	}
+	if cfg.Broker != "" {
+		if _, err := gateway.ParseSchoolCode(cfg.Broker); err != nil {
+			add("NODOGATE_BROKER must be an 11-digit fiscal code")
+		}
+	}
+	if cfg.set["NODOGATE_PSPS"] {
+		if _, err := os.Stat(cfg.PSPs); err != nil {
+			add("NODOGATE_PSPS: %w", err)
+		}
+	}
+	slices.SortFunc(bad, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(bad...)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/store"
+)
+
+func buildInfo() prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "nodogate_build_info", Help: "1, with the version as a label.",
+		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
+	})
+	g.Set(1)
+	return g
+}
+
+// newHTTPDuration is the histogram of the API and the portal; the function it
+// returns notes one answer under the route's template, never its path.
+func newHTTPDuration(reg prometheus.Registerer) func(route, method string, code int, took time.Duration) {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "nodogate_http_request_duration_seconds",
+		Help:    "Time to answer a request of the API or the portal.",
+		Buckets: prometheus.DefBuckets,
+	}, []string{"route", "method", "code"})
+	reg.MustRegister(h)
+	return func(route, method string, code int, took time.Duration) {
+		h.WithLabelValues(route, method, strconv.Itoa(code)).Observe(took.Seconds())
+	}
+}
+
+// The figures that stand in the database are read when Prometheus asks, so that
+// every replica tells the same. A database that does not answer in time leaves
+// them out: a stale figure would be a wrong one.
+const scrapeWithin = time.Second
+
+type attemptsCollector struct {
+	node *node
+	desc *prometheus.Desc
+}
+
+func newAttemptsCollector(n *node) prometheus.Collector {
+	return &attemptsCollector{n, prometheus.NewDesc("nodogate_attempts", "Payment attempts that are not over, by state.", []string{"state"}, nil)}
+}
+
+func (c *attemptsCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+func (c *attemptsCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
+	defer cancel()
+	counts, err := c.node.service.CountAttempts(ctx)
+	if err != nil {
+		c.node.log.Warn("count attempts", "err", err)
+		return
+	}
+	for _, s := range []gateway.AttemptState{gateway.AttemptCreated, gateway.AttemptSent, gateway.AttemptUnknown, gateway.AttemptAuthorised} {
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(counts[s]), string(s))
+	}
+}
+
+type outboxCollector struct {
+	node            *node
+	pending, oldest *prometheus.Desc
+}
+
+func newOutboxCollector(n *node) prometheus.Collector {
+	return &outboxCollector{n,
+		prometheus.NewDesc("nodogate_outbox_pending", "Messages waiting to be delivered.", []string{"kind"}, nil),
+		prometheus.NewDesc("nodogate_outbox_oldest_seconds", "Age of the oldest message waiting.", []string{"kind"}, nil),
+	}
+}
+
+func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.pending; ch <- c.oldest }
+
+func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
+	defer cancel()
+	stats, err := c.node.store.OutboxStats(ctx, c.node.clock.Now())
+	if err != nil {
+		c.node.log.Warn("outbox figures", "err", err)
+		return
+	}
+	for _, kind := range []string{"event", "mail"} {
+		if _, waiting := stats[kind]; !waiting {
+			stats[kind] = store.OutboxStat{}
+		}
+	}
+	for kind, s := range stats {
+		ch <- prometheus.MustNewConstMetric(c.pending, prometheus.GaugeValue, float64(s.Pending), kind)
+		ch <- prometheus.MustNewConstMetric(c.oldest, prometheus.GaugeValue, s.Oldest.Seconds(), kind)
+	}
+}

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/alexedwards/scs/goredisstore"
+	"github.com/alexedwards/scs/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nodogate/nodogate/connectors"
+	"github.com/nodogate/nodogate/connectors/checkout"
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/httpapi"
+	"github.com/nodogate/nodogate/gateway/pafornode"
+	"github.com/nodogate/nodogate/gateway/portal"
+	"github.com/nodogate/nodogate/gateway/store"
+	receiptspdf "github.com/nodogate/nodogate/receipts/pdf"
+)
+
+func serveCommand(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("serve")
+	printConfig := fs.Bool("print-config", false, "print the configuration and stop")
+	profile := fs.Bool("pprof", false, "serve /debug/pprof/ on the admin listener")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	cfg, err := loadConfig(c.env)
+	if err != nil {
+		return err
+	}
+	if *printConfig {
+		cfg.print(c.stdout)
+		return nil
+	}
+	catalogue, err := cfg.catalogue()
+	if err := errors.Join(cfg.checkServe(), err); err != nil {
+		return err
+	}
+	log := newLog(c.stderr)
+	n, err := newNode(ctx, cfg, log, catalogue)
+	if err != nil {
+		return err
+	}
+	n.profile = *profile
+	n.ready.Store(true)
+	return n.run(ctx)
+}
+
+func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(w, nil)) }
+
+// drivers are the connectors this binary is built with.
+var drivers = []connectors.Driver{checkout.Driver}
+
+// catalogue reads psps.yaml. Without the file nothing can be paid online; that
+// is a state a school can start in.
+func (cfg config) catalogue() (connectors.Catalogue, error) {
+	b, err := os.ReadFile(cfg.PSPs)
+	if errors.Is(err, os.ErrNotExist) {
+		return connectors.Catalogue{}, nil // checkServe refuses a file that was named
+	}
+	if err != nil {
+		return connectors.Catalogue{}, fmt.Errorf("NODOGATE_PSPS: %w", err)
+	}
+	c, err := connectors.ParseCatalogue(b)
+	if err != nil {
+		return connectors.Catalogue{}, fmt.Errorf("NODOGATE_PSPS %s: %w", cfg.PSPs, err)
+	}
+	return c, nil
+}
+
+// pageOrigins are the origins that the pages of the PSPs may be on.
+func pageOrigins(c connectors.Catalogue) []string {
+	var origins []string
+	for _, p := range c.PSPs {
+		if u, err := url.Parse(p.Endpoint); err == nil {
+			origins = append(origins, u.Scheme+"://"+u.Host)
+		}
+		for _, h := range p.PageHosts {
+			origins = append(origins, "https://"+h)
+		}
+	}
+	slices.Sort(origins)
+	return slices.Compact(origins)
+}
+
+// node is one running gateway process.
+type node struct {
+	cfg     config
+	log     *slog.Logger
+	reg     *prometheus.Registry
+	store   *store.DB
+	service *gateway.Service
+	clock   *gateway.Clock
+	redis   *redis.Client // nil without NODOGATE_REDIS_URL
+	public  *url.URL
+	key     [32]byte // signs API tokens
+
+	listen, admin, peer net.Listener // peer is nil when the public one serves peers
+	handler, peerFaces  http.Handler
+	profile             bool
+	ready               atomic.Bool
+}
+
+// newNode opens everything and wires the parts; nothing runs yet. On an error
+// it closes what it opened.
+func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connectors.Catalogue) (n *node, err error) {
+	n = &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if err := n.open(ctx); err != nil {
+		return nil, err
+	}
+	n.reg.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		buildInfo(), newAttemptsCollector(n), newOutboxCollector(n),
+	)
+	set, err := connectors.New(connectors.Config{
+		Catalogue: catalogue, Drivers: drivers, AllowPrivate: cfg.AllowPrivate,
+		Getenv: os.Getenv, Now: time.Now, Log: log, Registerer: n.reg,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.service, err = gateway.New(gateway.Config{
+		Store: n.store, PSPs: set, Clock: n.clock, Log: log, Reg: n.reg,
+		Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText,
+	})
+	if err != nil {
+		return nil, err
+	}
+	observe := newHTTPDuration(n.reg)
+	api, err := httpapi.New(httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, Observe: observe})
+	if err != nil {
+		return nil, err
+	}
+	var sessions scs.Store = n.store.Sessions()
+	if n.redis != nil {
+		sessions = goredisstore.New(n.redis)
+	}
+	pages, err := portal.New(portal.Config{
+		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
+		Log: log, PDF: receiptPDF, FormActions: pageOrigins(catalogue), Observe: observe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	faces := http.NewServeMux()
+	duration := pafornode.NewDuration(n.reg)
+	for _, face := range cfg.Faces {
+		if face == "creditor" {
+			faces.Handle(pafornode.Path, pafornode.New(pafornode.Config{Service: n.service, Duration: duration, Log: log}))
+		}
+	}
+	n.peerFaces = cfg.authenticatePeers(faces)
+	n.handler = n.split(api, pages)
+	return n, nil
+}
+
+// open takes the listeners, the secret, the database and Redis.
+func (n *node) open(ctx context.Context) (err error) {
+	cfg := n.cfg
+	if n.listen, err = listen(ctx, cfg.Listen); err != nil {
+		return fmt.Errorf("NODOGATE_LISTEN: %w", err)
+	}
+	if n.admin, err = listen(ctx, cfg.AdminListen); err != nil {
+		return fmt.Errorf("NODOGATE_ADMIN_LISTEN: %w", err)
+	}
+	if cfg.PeerListen != "" {
+		if n.peer, err = listen(ctx, cfg.PeerListen); err != nil {
+			return fmt.Errorf("NODOGATE_PEER_LISTEN: %w", err)
+		}
+	}
+	public := cfg.PublicURL
+	if public == "" {
+		scheme := "http"
+		if cfg.TLSCert != "" {
+			scheme = "https"
+		}
+		public = scheme + "://" + n.listen.Addr().String()
+	}
+	if n.public, err = url.Parse(public); err != nil {
+		return fmt.Errorf("NODOGATE_PUBLIC_URL: %w", err)
+	}
+	secret, err := store.Secret(ctx, cfg.SecretFile, cfg.DatabaseURL)
+	if err != nil {
+		return fmt.Errorf("NODOGATE_SECRET_FILE: %w", err)
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, "nodogate api tokens", len(n.key))
+	if err != nil {
+		return err
+	}
+	copy(n.key[:], key)
+	if n.store, err = store.OpenMigrated(ctx, store.Config{URL: cfg.DatabaseURL, Secret: secret, Now: time.Now}); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	floor, err := n.store.ClockMark(ctx)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	n.clock = gateway.NewClock(time.Now, floor)
+	if cfg.RedisURL != "" {
+		options, err := redis.ParseURL(cfg.RedisURL)
+		if err != nil {
+			return errors.New("NODOGATE_REDIS_URL is not a Redis URL")
+		}
+		n.redis = redis.NewClient(options)
+		if err := n.redis.Ping(ctx).Err(); err != nil {
+			return fmt.Errorf("redis: %w", err)
+		}
+	}
+	return nil
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", addr)
+}
+
+// split parts the paths before any middleware: peers and programs never meet
+// the portal's sessions.
+func (n *node) split(api, pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.public.Scheme == "https" {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		}
+		switch p := r.URL.Path; {
+		case r.Method == http.MethodTrace:
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		case strings.HasPrefix(p, "/soap/"), strings.HasPrefix(p, "/callbacks/"):
+			if n.peer != nil {
+				http.NotFound(w, r) // peers have a listener of their own
+				return
+			}
+			n.peerFaces.ServeHTTP(w, r)
+		case strings.HasPrefix(p, "/api/"), strings.HasPrefix(p, "/oauth2/"):
+			api.ServeHTTP(w, r)
+		default:
+			pages.ServeHTTP(w, r)
+		}
+	})
+}
+
+// authenticatePeers lets in who may call the faces. With mtls the listener has
+// checked the certificate already.
+func (cfg config) authenticatePeers(faces http.Handler) http.Handler {
+	if cfg.PeerAuth != "key" {
+		return faces
+	}
+	want := sha256.Sum256([]byte(cfg.PeerKey))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got := sha256.Sum256([]byte(r.Header.Get("Ocp-Apim-Subscription-Key")))
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		faces.ServeHTTP(w, r)
+	})
+}
+
+// run serves until ctx ends, then lets running requests finish.
+func (n *node) run(ctx context.Context) error {
+	defer n.close()
+	servers := []*http.Server{server(n.handler), server(n.adminHandler())}
+	listeners := []net.Listener{n.listen, n.admin}
+	if n.cfg.TLSCert != "" {
+		conf, err := n.cfg.tls(false)
+		if err != nil {
+			return err
+		}
+		listeners[0] = tls.NewListener(n.listen, conf)
+	}
+	if n.peer != nil {
+		conf, err := n.cfg.tls(n.cfg.PeerAuth == "mtls")
+		if err != nil {
+			return err
+		}
+		peer := n.peer
+		if conf != nil {
+			peer = tls.NewListener(peer, conf)
+		}
+		servers, listeners = append(servers, server(n.peerFaces)), append(listeners, peer)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for i, s := range servers {
+		g.Go(func() error {
+			if err := s.Serve(listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	g.Go(func() error { return n.jobs(ctx) })
+	g.Go(func() error {
+		<-ctx.Done()
+		n.ready.Store(false)
+		stop, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		var err error
+		for _, s := range servers {
+			err = errors.Join(err, s.Shutdown(stop))
+		}
+		return err
+	})
+	n.log.Info("listening", "public", n.listen.Addr().String(), "admin", n.admin.Addr().String(), "url", n.public.String(), "version", version)
+	return g.Wait()
+}
+
+func server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}
+}
+
+// tls is the configuration of a listener; nil without a certificate.
+func (cfg config) tls(askPeers bool) (*tls.Config, error) {
+	if cfg.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("NODOGATE_TLS_CERT: %w", err)
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	if askPeers {
+		pem, err := os.ReadFile(cfg.PeerCA)
+		if err != nil {
+			return nil, fmt.Errorf("NODOGATE_PEER_CA: %w", err)
+		}
+		conf.ClientCAs = x509.NewCertPool()
+		if !conf.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("NODOGATE_PEER_CA holds no certificate")
+		}
+		conf.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return conf, nil
+}
+
+func (n *node) close() {
+	for _, l := range []net.Listener{n.listen, n.admin, n.peer} {
+		if l != nil {
+			l.Close() // closed already when the server ran
+		}
+	}
+	if n.redis != nil {
+		n.redis.Close()
+	}
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
+			n.log.Error("close the database", "err", err)
+		}
+	}
+}
+
+// jobs are the small things done again and again. A failed one is logged and
+// done again.
+func (n *node) jobs(ctx context.Context) error {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		n.do(ctx, "keep the clock's mark", func(ctx context.Context) error { return n.store.SetClockMark(ctx, n.clock.Now()) })
+		n.do(ctx, "end lapsed attempts", func(ctx context.Context) error {
+			_, err := n.service.Sweep(ctx)
+			return err
+		})
+		n.do(ctx, "drop old sessions", func(ctx context.Context) error {
+			_, err := n.store.Sessions().DeleteExpired(ctx, n.clock.Now())
+			return err
+		})
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (n *node) do(ctx context.Context, what string, job func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := job(ctx); err != nil && ctx.Err() == nil {
+		n.log.Error(what, "err", err)
+	}
+}
+
+// adminHandler serves metrics and health, for the operator's eyes only.
+func (n *node) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.reg, promhttp.HandlerOpts{Registry: n.reg}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		if !n.ready.Load() {
+			http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
+			return
+		}
+		if err := n.store.Ping(ctx); err != nil {
+			n.log.Warn("not ready", "err", err)
+			http.Error(w, "database away", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	if n.profile {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	}
+	return mux
+}
+
+// receiptPDF prints a receipt for the edges.
+func receiptPDF(r gateway.Receipt, school gateway.School) ([]byte, error) {
+	var b bytes.Buffer
+	err := receiptspdf.Write(&b, receiptspdf.Document{
+		ID: r.ID, Receipt: r.Content, Received: r.Received, Channel: string(r.Channel), Digest: r.Digest,
+		School: receiptspdf.School{Name: school.Name, Code: string(school.Code), Help: school.HelpText},
+	})
+	return b.Bytes(), err
+}
+
+func newFlags(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	return fs
+}
+
+// parse reads flags; what is wrong, or left over, is wrong usage.
+func parse(fs *flag.FlagSet, args []string) error {
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			var b strings.Builder
+			fs.SetOutput(&b)
+			fs.PrintDefaults()
+			return usagef("nodogate %s takes\n%s", fs.Name(), strings.TrimRight(b.String(), "\n"))
+		}
+		return usagef("%s: %v", fs.Name(), err)
+	}
+	if fs.NArg() > 0 {
+		return usagef("%s: %q is too much", fs.Name(), fs.Arg(0))
+	}
+	return nil
+}
