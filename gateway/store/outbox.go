@@ -37,11 +37,8 @@ func (t *tx) Enqueue(list ...gateway.Message) error {
 	return nil
 }
 
-// Claimed is a message that a worker holds until its lease ends.
-type Claimed struct {
-	gateway.Message
-	Tries int // this one included
-}
+// Claimed is the domain's: workers know no store.
+type Claimed = gateway.Claimed
 
 // A row waits while an earlier one of its kind and aggregate is neither done nor
 // parked, so one aggregate has one claimed row at most.

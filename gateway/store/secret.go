@@ -50,7 +50,7 @@ func readSecret(file string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("root secret: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("root secret: %w", err)
@@ -83,8 +83,8 @@ func makeSecret(file string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	defer func() { _ = os.Remove(f.Name()) }()
+	defer func() { _ = f.Close() }()
 	if _, err := f.WriteString(base64.StdEncoding.EncodeToString(secret[:]) + "\n"); err != nil {
 		return err
 	}
@@ -98,6 +98,6 @@ func makeSecret(file string) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	return d.Sync()
 }

@@ -211,7 +211,7 @@ func (w world) raw() *sql.DB {
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.Cleanup(func() { db.Close() })
+	w.Cleanup(func() { _ = db.Close() })
 	return db
 }
 

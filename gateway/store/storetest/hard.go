@@ -450,7 +450,7 @@ func onlyAdded(w world) {
 		`UPDATE events SET actor_name = 'x'`, `DELETE FROM events`,
 		`UPDATE audit SET object = 'x'`, `DELETE FROM audit`,
 	} {
-		if _, err := db.Exec(statement); err == nil || !strings.Contains(err.Error(), "only added") {
+		if _, err := db.ExecContext(w.Context(), statement); err == nil || !strings.Contains(err.Error(), "only added") {
 			w.Errorf("%s = %v, want a refusal", statement, err)
 		}
 	}
@@ -504,7 +504,7 @@ SELECT table_name, column_name,
   FROM information_schema.columns
  WHERE table_schema = current_schema() AND table_name NOT LIKE 'goose%'`
 	}
-	rows, err := w.raw().Query(query)
+	rows, err := w.raw().QueryContext(w.Context(), query)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -527,6 +527,28 @@ SELECT table_name, column_name,
 	return all
 }
 
+// column is all values of a column, as bytes.
+func (w world) column(db *sql.DB, table, column string) []string {
+	w.Helper()
+	rows, err := db.QueryContext(w.Context(), fmt.Sprintf(`SELECT %s FROM %s`, column, table))
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var v sql.RawBytes
+		if err := rows.Scan(&v); err != nil {
+			w.Fatal(err)
+		}
+		list = append(list, string(v))
+	}
+	if err := rows.Err(); err != nil {
+		w.Fatal(err)
+	}
+	return list
+}
+
 func noPlaintext(w world) {
 	fill(w)
 	hash := sha256.Sum256([]byte(payerCode))
@@ -538,22 +560,14 @@ func noPlaintext(w world) {
 	filled := map[string]bool{}
 	for name := range w.tables() {
 		table, column, _ := strings.Cut(name, ".")
-		rows, err := db.Query(fmt.Sprintf(`SELECT %s FROM %s`, column, table))
-		if err != nil {
-			w.Fatal(err)
-		}
-		for rows.Next() {
-			var v sql.RawBytes
-			if err := rows.Scan(&v); err != nil {
-				w.Fatal(err)
-			}
+		for _, v := range w.column(db, table, column) {
 			filled[table] = true
 			// What only looks hidden is plain too.
-			texts := []string{string(v)}
-			if b, err := base64.StdEncoding.DecodeString(string(v)); err == nil {
+			texts := []string{v}
+			if b, err := base64.StdEncoding.DecodeString(v); err == nil {
 				texts = append(texts, string(b))
 			}
-			if b, err := hex.DecodeString(string(v)); err == nil {
+			if b, err := hex.DecodeString(v); err == nil {
 				texts = append(texts, string(b))
 			}
 			for _, s := range secrets {
@@ -565,10 +579,6 @@ func noPlaintext(w world) {
 				}
 			}
 		}
-		if err := rows.Err(); err != nil {
-			w.Fatal(err)
-		}
-		rows.Close()
 	}
 	for name := range w.tables() {
 		if table, _, _ := strings.Cut(name, "."); !filled[table] && table != "seals" {
@@ -585,20 +595,20 @@ func sealedValuesStay(w world) {
 	w.add(other)
 	db := w.raw()
 	for _, c := range []struct {
-		what, statement, back string
-		read                  func(gateway.Tx) error
+		what, statement string
+		read            func(gateway.Tx) error
 	}{
-		{"to another school", `UPDATE notices SET debtor_enc = (SELECT debtor_enc FROM notices WHERE school = '77777777777') WHERE school = '80014480828'`, "",
+		{"to another school", `UPDATE notices SET debtor_enc = (SELECT debtor_enc FROM notices WHERE school = '77777777777') WHERE school = '80014480828'`,
 			func(tx gateway.Tx) error { _, err := tx.Notice(schoolA, nr(1)); return err }},
-		{"to another column", `UPDATE pupils SET person_enc = (SELECT person_enc FROM payers)`, "",
+		{"to another column", `UPDATE pupils SET person_enc = (SELECT person_enc FROM payers)`,
 			func(tx gateway.Tx) error { _, err := tx.Pupil(schoolA, "p-1"); return err }},
-		{"to another table of the installation", `UPDATE once SET body_enc = (SELECT email_enc FROM carts)`, "",
+		{"to another table of the installation", `UPDATE once SET body_enc = (SELECT email_enc FROM carts)`,
 			func(tx gateway.Tx) error { _, err := tx.OnceRecord("s"); return err }},
-		{"cut off", `UPDATE accounts SET person_enc = password_cut`, "",
+		{"cut off", `UPDATE accounts SET person_enc = password_cut`,
 			func(tx gateway.Tx) error { _, err := tx.Account("acc-1"); return err }},
 	} {
 		c.statement = strings.Replace(c.statement, "password_cut", map[bool]string{true: "x''", false: `''::bytea`}[w.sqlite()], 1)
-		if _, err := db.Exec(c.statement); err != nil {
+		if _, err := db.ExecContext(w.Context(), c.statement); err != nil {
 			w.Fatalf("%s: %v", c.what, err)
 		}
 		if err := w.View(w.Context(), c.read); err == nil || errors.Is(err, gateway.ErrNotFound) {
@@ -614,7 +624,7 @@ func wrongSecret(w world) {
 		w.Errorf("OpenMigrated with another secret = %v, want %v", err, store.ErrWrongSecret)
 	}
 	if err == nil {
-		db.Close()
+		_ = db.Close()
 	}
 	for _, s := range []string{"", "too short"} {
 		cfg.Secret = []byte(s)
@@ -675,27 +685,41 @@ func invariantsSeeBreaks(w world) {
 		{"section 4", `UPDATE carts SET state = 'closed_ok'`, `UPDATE carts SET state = 'open'`},
 		{"I5", `UPDATE data_keys SET owner = 'x' WHERE owner = '77777777777'`, `UPDATE data_keys SET owner = '77777777777' WHERE owner = 'x'`},
 	} {
-		if _, err := db.Exec(c.breaks); err != nil {
+		if _, err := db.ExecContext(w.Context(), c.breaks); err != nil {
 			w.Fatalf("%s: %v", c.breaks, err)
 		}
 		if err := w.CheckInvariants(ctx); err == nil || !strings.Contains(err.Error(), c.rule) {
 			w.Errorf("CheckInvariants after %q = %v, want %s", c.breaks, err, c.rule)
 		}
-		if _, err := db.Exec(c.mends); err != nil {
+		if _, err := db.ExecContext(w.Context(), c.mends); err != nil {
 			w.Fatalf("%s: %v", c.mends, err)
 		}
 	}
-	// A receipt that never says so in the history, and one whose bytes are not
-	// those of its digest.
-	mute := receipt(sane, "r-2")
-	mute.Digest = [32]byte{1}
-	err := w.Update(ctx, func(tx gateway.Tx) error {
-		if _, err := tx.InsertReceipt(mute); err != nil {
-			return err
-		}
-		return errStop
-	})
-	w.wants("Update", err, errStop)
+	// Receipts cannot be mended, so these are broken in a transaction only.
+	for _, c := range []struct {
+		rule   string
+		change func(*gateway.Receipt)
+	}{
+		{"I8", func(*gateway.Receipt) {}}, // and no event tells of it
+		{"I6: a receipt's bytes", func(r *gateway.Receipt) { r.Digest = [32]byte{1} }},
+		{"I6: a receipt's bytes", func(r *gateway.Receipt) { r.Same = [32]byte{1} }},
+		{"I3: a receipt's transfers", func(r *gateway.Receipt) { r.Content.Transfers[0].Amount++ }},
+		{"I3: a settling receipt", func(r *gateway.Receipt) { r.Content.Notice, r.Settles = nr(3), true }},
+		{"I1", func(r *gateway.Receipt) { r.Settles = true }},
+	} {
+		r := receipt(sane, "r-2")
+		c.change(&r)
+		err := w.Update(ctx, func(tx gateway.Tx) error {
+			if ok, err := tx.InsertReceipt(r); err != nil || !ok {
+				return fmt.Errorf("InsertReceipt = %v, %w", ok, err)
+			}
+			if err := w.CheckInvariants(tx.Context()); err == nil || !strings.Contains(err.Error(), c.rule) {
+				w.Errorf("CheckInvariants = %v, want %s", err, c.rule)
+			}
+			return errStop
+		})
+		w.wants("Update", err, errStop)
+	}
 	if err := w.CheckInvariants(ctx); err != nil {
 		w.Errorf("CheckInvariants of the mended database = %v", err)
 	}

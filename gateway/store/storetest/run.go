@@ -485,7 +485,7 @@ func seal(w world) {
 	w.add(n)
 	w.update(func(tx gateway.Tx) error { return settle(tx, n, receipt(n, "r-1")) })
 	hash := bytes.Repeat([]byte{7}, 32)
-	if _, err := w.raw().Exec(`INSERT INTO seals (school, sequence, receipt, digest, previous, hash) VALUES ($1, 1, 'r-1', $2, $2, $2)`, string(schoolA), hash); err != nil {
+	if _, err := w.raw().ExecContext(w.Context(), `INSERT INTO seals (school, sequence, receipt, digest, previous, hash) VALUES ($1, 1, 'r-1', $2, $2, $2)`, string(schoolA), hash); err != nil {
 		w.Fatal(err)
 	}
 	got := read(w, func(tx gateway.Tx) (gateway.Receipt, error) { return tx.Receipt(schoolA, "r-1") })
@@ -497,20 +497,30 @@ func evidenceAndRefunds(w world) {
 	w.add(n)
 	e := gateway.Evidence{ID: "e-1", Kind: gateway.EvidenceAltered, Operation: "paSendRT", School: schoolA, ReceiptID: "x", Number: n.Number.String(), Raw: []byte("<a/>"), Received: Now()}
 	foreign, none := e, e
+	refund := gateway.Refund{School: schoolA, ID: "f-1", Receipt: "r-1", Amount: 1650, Reason: "double_payment", State: gateway.RefundRequested, RequestedBy: "system", CreatedAt: Now(), ChangedAt: Now()}
 	foreign.ID, foreign.School, none.ID, none.School, none.Raw = "e-2", "00000000000", "e-3", "", nil
 	w.update(func(tx gateway.Tx) error {
 		return errors.Join(tx.InsertEvidence(e), tx.InsertEvidence(foreign), tx.InsertEvidence(none), settle(tx, n, receipt(n, "r-1")),
-			tx.InsertRefund(gateway.Refund{School: schoolA, ID: "f-1", Receipt: "r-1", Amount: 1650, Reason: "double_payment", State: gateway.RefundRequested, RequestedBy: "system", CreatedAt: Now(), ChangedAt: Now()}))
+			tx.InsertRefund(refund))
 	})
-	var owners, refunds string
-	if err := w.raw().QueryRow(`SELECT string_agg(owner, ' ' ORDER BY seq) FROM evidence`).Scan(&owners); err != nil {
+	var owners string
+	if err := w.raw().QueryRowContext(w.Context(), `SELECT string_agg(owner, ' ' ORDER BY seq) FROM evidence`).Scan(&owners); err != nil {
 		w.Fatal(err)
 	}
 	equal(w, "whose keys evidence is under", owners, string(schoolA)+" * *")
-	if err := w.raw().QueryRow(`SELECT string_agg(receipt || ' ' || state, ' ') FROM refunds`).Scan(&refunds); err != nil {
-		w.Fatal(err)
+	list := read(w, func(tx gateway.Tx) ([]gateway.Evidence, error) { return tx.Evidence(gateway.EvidenceAltered, 10) })
+	if len(list) != 3 || len(list[0].Raw) != 0 {
+		w.Fatalf("Evidence = %+v, want 3, the newest without bytes", list)
 	}
-	equal(w, "refunds", refunds, "r-1 requested")
+	equal(w, "Evidence, newest first", list[1:], []gateway.Evidence{foreign, e})
+	list = read(w, func(tx gateway.Tx) ([]gateway.Evidence, error) { return tx.Evidence(gateway.EvidenceAltered, 1) })
+	equal(w, "Evidence, one", len(list), 1)
+	list = read(w, func(tx gateway.Tx) ([]gateway.Evidence, error) { return tx.Evidence(gateway.EvidenceSyntax, 10) })
+	equal(w, "Evidence of another kind", len(list), 0)
+	for school, want := range map[gateway.SchoolCode][]gateway.Refund{schoolA: {refund}, schoolB: nil} {
+		got := read(w, func(tx gateway.Tx) ([]gateway.Refund, error) { return tx.Refunds(school, 10) })
+		equal(w, "Refunds", got, want)
+	}
 }
 
 func carts(w world) {
@@ -685,7 +695,7 @@ func pupils(w world) {
 		return nil
 	})
 	var relation, by string
-	if err := w.raw().QueryRow(`SELECT relation, by_name FROM pupil_payers`).Scan(&relation, &by); err != nil || relation != "guardian" || by != user.Name {
+	if err := w.raw().QueryRowContext(w.Context(), `SELECT relation, by_name FROM pupil_payers`).Scan(&relation, &by); err != nil || relation != "guardian" || by != user.Name {
 		w.Errorf("the link = %s by %s, %v, want guardian by %s", relation, by, err, user.Name)
 	}
 }
