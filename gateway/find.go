@@ -19,7 +19,7 @@ type Addressee struct {
 // Nothing is written: asking never holds a notice. The errors come in the
 // order of the protocol: configuration (errors.Is ErrUnknownSchool,
 // ErrUnknownBroker, ErrUnknownStation), existence (ErrNotFound), state (as
-// Notice.Payable). School is right whenever the configuration was.
+// Notice.Askable). School is right whenever the configuration was.
 func (s *Service) FindPayable(ctx context.Context, to Addressee, number iuv.Number) (Notice, School, error) {
 	var n Notice
 	var school School
@@ -38,11 +38,7 @@ func (s *Service) FindPayable(ctx context.Context, to Addressee, number iuv.Numb
 	if err != nil {
 		return Notice{}, school, err
 	}
-	err = n.Payable(s.clock.Now())
-	if err == ErrNoticeDraft {
-		err = ErrNotFound // nobody was ever told of it
-	}
-	return n, school, err
+	return n, school, n.Askable(s.clock.Now())
 }
 
 // checkAddressee checks, in the order of the protocol, the school, the broker

@@ -43,6 +43,7 @@ type NewTransfer struct {
 	Amount       money.Cents
 	Taxonomy     string // empty: the notice's
 	Remittance   string // empty: made from the description
+	Stamp        *Stamp // a revenue stamp in place of a credit: no IBAN then
 }
 
 // Issued is one result of Issue.
@@ -197,6 +198,9 @@ var (
 	// personalCode finds a person's fiscal code inside a text.
 	personalCode = regexp.MustCompile(`(?i)\b[a-z]{6}[0-9lmnpqrstuv]{2}[abcdehlmprst][0-9lmnpqrstuv]{2}[a-z][0-9lmnpqrstuv]{3}[a-z]\b`)
 	deductions   = []string{"", "e-bis", "i-octies"}
+	// base64 of stBase64Binary72
+	stampHashForm = regexp.MustCompile(`^[A-Za-z0-9+/]{2,70}[A-Za-z0-9+/=]{2}$`)
+	provinceForm  = regexp.MustCompile(`^[A-Z]{2}$`)
 )
 
 // checkNotices turns requests into notices without number and time.
@@ -297,11 +301,23 @@ func checkTransfers(school School, in NewNotice, n Notice, p string, bad *Invali
 				bad.Add(tp+"school", "format", "give the creditor's 11-digit fiscal code")
 			}
 		}
-		if t.IBAN != "" {
+		switch {
+		case t.Stamp != nil:
+			out[i].IBAN, out[i].Stamp = "", t.Stamp
+			if !stampHashForm.MatchString(t.Stamp.Hash) || len(t.Stamp.Hash)%4 != 0 {
+				bad.Add(tp+"stamp.hash", "format", "give the document's digest in base64, 4 to 72 characters")
+			}
+			if !provinceForm.MatchString(t.Stamp.Province) {
+				bad.Add(tp+"stamp.province", "format", "give the two letters of the province")
+			}
+			if t.IBAN != "" {
+				bad.Add(tp+"iban", "unknown", "a revenue stamp has no IBAN")
+			}
+		case t.IBAN != "":
 			if out[i].IBAN, err = ParseIBAN(t.IBAN); err != nil {
 				bad.Add(tp+"iban", "format", "give a right IBAN")
 			}
-		} else if out[i].School != school.Code {
+		case out[i].School != school.Code:
 			bad.Add(tp+"iban", "required", "give the other creditor's IBAN")
 		}
 		if out[i].Taxonomy == "" {
@@ -386,12 +402,10 @@ func (s *Service) Cancel(ctx context.Context, actor Actor, school SchoolCode, nu
 		case NoticePaid:
 			return ErrNoticePaid
 		}
-		if _, err := tx.LiveAttempt(school, number); err == nil {
-			return ErrInProgress
-		} else if !isNotFound(err) {
-			return err
-		}
 		now := s.clock.Now()
+		if n.Payment != nil || n.Token != nil && now.Before(n.Token.ExpiresAt) {
+			return ErrInProgress
+		}
 		n.move(NoticeCancelled, now)
 		if err := tx.SaveNotice(n); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nodogate/nodogate/gateway/money"
 	"github.com/nodogate/nodogate/iuv"
+	"github.com/nodogate/nodogate/receipts"
 )
 
 // Notice is a request of payment (avviso di pagamento) of a school to a debtor.
@@ -46,6 +47,9 @@ type Notice struct {
 	// Payment is the live attempt on the notice, nil when there is none. The
 	// store fills it when reading; saving ignores it.
 	Payment *NoticePayment
+	// Token is the token that is active on the notice, nil when there is none;
+	// its time may be over. The store fills it when reading; saving ignores it.
+	Token *NoticeToken
 	// Receipts are the ids of all receipts of the notice, oldest first. The
 	// store fills it when reading one notice; saving ignores it.
 	Receipts []string
@@ -67,6 +71,21 @@ type Transfer struct {
 	Amount     money.Cents
 	Taxonomy   string
 	Remittance string
+	// Stamp asks for a digital revenue stamp in place of a credit (marca da
+	// bollo, richiestaMarcaDaBollo); IBAN is empty then.
+	Stamp *Stamp `json:",omitempty"`
+}
+
+// Stamp is what a revenue stamp is asked for with.
+type Stamp struct {
+	Hash     string // hashDocumento: base64 of the document's digest, 4 to 72 characters
+	Province string // provinciaResidenza: two capital letters
+}
+
+// NoticeToken is what a reader may know of the active token on a notice.
+type NoticeToken struct {
+	ID        string
+	ExpiresAt time.Time
 }
 
 // NoticePayment is what a reader may know of the live attempt on a notice.
@@ -125,6 +144,36 @@ func (n *Notice) Payable(now time.Time) error {
 		return ErrNoticeHeld
 	}
 	return nil
+}
+
+// Askable is Payable for whoever asks about the notice from outside: a draft is
+// ErrNotFound, since nobody was told of it, and a notice that a token keeps for
+// a payer is ErrInProgress.
+func (n *Notice) Askable(now time.Time) error {
+	err := n.Payable(now)
+	switch {
+	case err == ErrNoticeDraft:
+		return ErrNotFound
+	case err == nil && n.Token != nil && now.Before(n.Token.ExpiresAt):
+		return ErrInProgress
+	}
+	return err
+}
+
+// AllPostal says whether every transfer can go to a postal account (allCCP).
+func (n *Notice) AllPostal(s School) bool {
+	return !slices.ContainsFunc(n.Transfers, func(t Transfer) bool { return s.PostalIBAN(t) == "" })
+}
+
+// Subject is the debtor as messages write it. 11 digits are an organisation's
+// code: the few persons who have a temporary one in that form are told apart by
+// nothing in it.
+func (d Debtor) Subject() receipts.Subject {
+	kind := "F"
+	if len(d.Code) == 11 {
+		kind = "G"
+	}
+	return receipts.Subject{Type: kind, ID: string(d.Code), FullName: d.Name}
 }
 
 // move is the one way to change the state: along the arrows, counting.

@@ -171,25 +171,28 @@ func TestJudge(t *testing.T) {
 		n       *Notice
 		amount  int64
 		earlier int64
-		station bool
+		odd     oddity
 		now     time.Time
 		pays    bool
 		anomaly Anomaly
 	}{
-		{"all fits", &open, 1650, 0, false, before, true, AnomalyNone},
-		{"unknown notice", nil, 1650, 0, false, before, false, AnomalyUnknown},
-		{"already paid", with(func(n *Notice) { n.State = NoticePaid }), 1650, 0, false, before, false, AnomalyDouble},
-		{"already paid, other amount", with(func(n *Notice) { n.State = NoticePaid }), 1, 0, false, before, false, AnomalyDouble},
-		{"expired", &open, 1650, 0, false, after, true, AnomalyExpired},
-		{"expired in the store", with(func(n *Notice) { n.State = NoticeExpired }), 1650, 0, false, before, true, AnomalyExpired},
-		{"cancelled", with(func(n *Notice) { n.State = NoticeCancelled }), 1650, 0, false, before, true, AnomalyCancelled},
-		{"too little", &open, 1649, 0, false, before, false, AnomalyAmount},
-		{"too little, the rest came before", &open, 650, 1000, false, before, true, AnomalyAmount},
-		{"too much", &open, 1651, 0, false, before, true, AnomalyAmount},
-		{"an amount it had", with(func(n *Notice) { n.PastAmounts = append(n.PastAmounts, 1500) }), 1500, 0, false, before, true, AnomalyAmount},
-		{"another station of ours", &open, 1650, 0, true, before, true, AnomalyStation},
+		{"all fits", &open, 1650, 0, oddity{}, before, true, AnomalyNone},
+		{"unknown notice", nil, 1650, 0, oddity{}, before, false, AnomalyUnknown},
+		{"already paid", with(func(n *Notice) { n.State = NoticePaid }), 1650, 0, oddity{}, before, false, AnomalyDouble},
+		{"already paid, other amount", with(func(n *Notice) { n.State = NoticePaid }), 1, 0, oddity{}, before, false, AnomalyDouble},
+		{"expired", &open, 1650, 0, oddity{}, after, true, AnomalyExpired},
+		{"expired in the store", with(func(n *Notice) { n.State = NoticeExpired }), 1650, 0, oddity{}, before, true, AnomalyExpired},
+		{"cancelled", with(func(n *Notice) { n.State = NoticeCancelled }), 1650, 0, oddity{}, before, true, AnomalyCancelled},
+		{"too little", &open, 1649, 0, oddity{}, before, false, AnomalyAmount},
+		{"too little, the rest came before", &open, 650, 1000, oddity{}, before, true, AnomalyAmount},
+		{"too much", &open, 1651, 0, oddity{}, before, true, AnomalyAmount},
+		{"an amount it had", with(func(n *Notice) { n.PastAmounts = append(n.PastAmounts, 1500) }), 1500, 0, oddity{}, before, true, AnomalyAmount},
+		{"late", &open, 1650, 0, oddity{late: true}, before, true, AnomalyLate},
+		{"late, another pays now", &open, 1650, 0, oddity{late: true, rival: true}, before, false, AnomalyLate},
+		{"late, another has paid", with(func(n *Notice) { n.State = NoticePaid }), 1650, 0, oddity{late: true}, before, false, AnomalyLate},
+		{"another station of ours", &open, 1650, 0, oddity{station: true}, before, true, AnomalyStation},
 	} {
-		pays, anomaly := judge(tc.n, cents(tc.amount), cents(tc.earlier), tc.station, tc.now)
+		pays, anomaly := judge(tc.n, cents(tc.amount), cents(tc.earlier), tc.odd, tc.now)
 		if pays != tc.pays || anomaly != tc.anomaly {
 			t.Errorf("%s: judge = %v, %q; want %v, %q", tc.name, pays, anomaly, tc.pays, tc.anomaly)
 		}

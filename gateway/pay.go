@@ -233,7 +233,7 @@ func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) err
 		if err != nil {
 			return fmt.Errorf("notice %s: %w", c.Number, err)
 		}
-		if err := n.Payable(now); err != nil {
+		if err := n.Askable(now); err != nil {
 			return fmt.Errorf("notice %s: %w", c.Number, err)
 		}
 		// A page given up for long must not wait for the next Sweep.

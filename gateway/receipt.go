@@ -118,7 +118,7 @@ func (s *Service) RecordReceipt(ctx context.Context, d Delivery) (Verdict, error
 			refusal = err
 			return tx.InsertEvidence(s.evidence(d, evidenceOf(err), now))
 		}
-		v, err = s.record(tx, d, mismatch, now)
+		v, err = s.record(tx, d, oddity{station: mismatch}, now)
 		return err
 	})
 	if err != nil {
@@ -145,7 +145,14 @@ func evidenceOf(err error) EvidenceKind {
 	return EvidenceRefused
 }
 
-func (s *Service) record(tx Tx, d Delivery, stationMismatch bool, now time.Time) (Verdict, error) {
+// oddity is what is odd about a delivery before the notice is looked at.
+type oddity struct {
+	station bool // it was sent to another station of ours
+	late    bool // the PSP's word came after its token's time
+	rival   bool // and another payer holds the notice
+}
+
+func (s *Service) record(tx Tx, d Delivery, odd oddity, now time.Time) (Verdict, error) {
 	rec := Receipt{
 		ID:       s.newID(),
 		School:   d.School,
@@ -180,7 +187,7 @@ func (s *Service) record(tx Tx, d Delivery, stationMismatch bool, now time.Time)
 	}
 	var pays bool
 	if rec.Role == RoleCreditor {
-		pays, rec.Anomaly = judge(notice, d.Receipt.Amount, earlier, stationMismatch, now)
+		pays, rec.Anomaly = judge(notice, d.Receipt.Amount, earlier, odd, now)
 	}
 	rec.Settles = pays
 
@@ -210,10 +217,12 @@ func (s *Service) record(tx Tx, d Delivery, stationMismatch bool, now time.Time)
 // judge is the receipt table for a notice of ours (nil when unknown): whether
 // the receipt makes it paid, and what is odd about it. earlier is the money
 // that already came for it without settling it.
-func judge(n *Notice, amount, earlier money.Cents, stationMismatch bool, now time.Time) (pays bool, a Anomaly) {
+func judge(n *Notice, amount, earlier money.Cents, odd oddity, now time.Time) (pays bool, a Anomaly) {
 	switch {
 	case n == nil:
 		return false, AnomalyUnknown
+	case odd.late && (odd.rival || n.State == NoticePaid):
+		return false, AnomalyLate
 	case n.State == NoticePaid:
 		return false, AnomalyDouble
 	case n.Amount != amount:
@@ -226,7 +235,10 @@ func judge(n *Notice, amount, earlier money.Cents, stationMismatch bool, now tim
 	case NoticeExpired:
 		return true, AnomalyExpired
 	}
-	if stationMismatch {
+	switch {
+	case odd.late:
+		return true, AnomalyLate
+	case odd.station:
 		return true, AnomalyStation
 	}
 	return true, AnomalyNone
@@ -258,11 +270,13 @@ func (s *Service) apply(tx Tx, n *Notice, rec Receipt, now time.Time) error {
 		}
 		n.SettledBy, n.Held = rec.ID, false
 		n.move(NoticePaid, now)
-	case rec.Anomaly == AnomalyAmount:
+	case n.State != NoticePaid:
+		// Money came that does not pay the notice: the school has to look
+		// before more comes.
 		n.Held, n.ChangedAt = true, now
 		n.Version++
-	default: // a double payment: the notice stays as it is
-		return tx.InsertRefund(Refund{ID: s.newID(), School: n.School, Receipt: rec.ID, Amount: rec.Content.Amount, Reason: "double_payment", State: RefundRequested, RequestedBy: ActorSystem.Name, CreatedAt: now, ChangedAt: now})
+	default: // it is paid already, and stays as it is
+		return tx.InsertRefund(Refund{ID: s.newID(), School: n.School, Receipt: rec.ID, Amount: rec.Content.Amount, Reason: string(rec.Anomaly), State: RefundRequested, RequestedBy: ActorSystem.Name, CreatedAt: now, ChangedAt: now})
 	}
 	if err := tx.SaveNotice(*n); err != nil {
 		return err
@@ -280,6 +294,9 @@ func (s *Service) apply(tx Tx, n *Notice, rec Receipt, now time.Time) error {
 // came from. A receipt that names another cart (paymentNote) was paid
 // elsewhere: that attempt goes on, and says itself how it ends.
 func (s *Service) settleAttempt(tx Tx, n *Notice, rec Receipt, now time.Time) error {
+	if rec.Channel == ChannelPSP && rec.Content.PaymentNote == "" {
+		return nil // paid at a counter of that PSP
+	}
 	a, err := tx.LiveAttempt(n.School, n.Number)
 	if isNotFound(err) {
 		return nil

@@ -39,6 +39,20 @@ type PostalAccount struct {
 	Authorization string // AUT. DB/…
 }
 
+// PostalIBAN is the postal account that a transfer of the school's notice can go
+// to, or empty.
+func (s *School) PostalIBAN(t Transfer) IBAN {
+	switch {
+	case t.Stamp != nil:
+		return ""
+	case t.IBAN.Postal():
+		return t.IBAN
+	case t.School == s.Code:
+		return s.Postal.IBAN
+	}
+	return ""
+}
+
 // DefaultTaxonomy is used until a school sets its own code. It is the platform's
 // own constant for general income; the official school codes come from the
 // taxonomy file (pagopa-protocol, section 6).

@@ -19,6 +19,7 @@ import (
 
 	"github.com/nodogate/nodogate/gateway/money"
 	"github.com/nodogate/nodogate/iuv"
+	"github.com/nodogate/nodogate/receipts"
 )
 
 // Config is what a Service is made of. Store, Clock and PublicURL are required.
@@ -28,7 +29,10 @@ type Config struct {
 	Clock *Clock
 	// Random is the source of ids and of invented passwords; nil is the
 	// system's. It must be safe for concurrent use.
-	Random          io.Reader
+	Random io.Reader
+	// WriteReceipt writes the message in which a receipt of our own making, from
+	// a PSP's outcome, is kept. Required where the node face answers.
+	WriteReceipt    func(Addressee, receipts.Receipt) []byte
 	Log             *slog.Logger          // nil: silent
 	Reg             prometheus.Registerer // nil: metrics are counted, not shown
 	Broker, Station string                // defaults for schools that name none

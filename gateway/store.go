@@ -51,7 +51,7 @@ type Tx interface {
 	// the school has already; they are not added, the others are. A taken
 	// ExternalID is ErrConflict.
 	InsertNotices([]Notice) (taken []int, err error)
-	Notice(school SchoolCode, number iuv.Number) (Notice, error) // with Payment and Receipts
+	Notice(school SchoolCode, number iuv.Number) (Notice, error) // with Payment, Token and Receipts
 	LockNotice(school SchoolCode, number iuv.Number) (Notice, error)
 	NoticeByExternalID(school SchoolCode, externalID string) (Notice, error)
 	SaveNotice(Notice) error
@@ -100,6 +100,12 @@ type Tx interface {
 	DueAttempts(now time.Time, limit int) ([]Attempt, error)
 	// CountAttempts counts live attempts by state.
 	CountAttempts() (map[AttemptState]int, error)
+
+	// InsertToken adds an active token; ErrConflict when the notice has one.
+	InsertToken(Token) error
+	Token(id string) (Token, error)
+	SaveToken(Token) error
+	SchoolByPostalAccount(account string) (School, error)
 
 	PutPupil(Pupil) error
 	Pupil(school SchoolCode, id string) (Pupil, error)
@@ -204,6 +210,12 @@ type Message struct {
 	Aggregate string // what order is kept for, for example school/number
 	Payload   []byte // JSON, no secrets; encrypted by the store
 	At        time.Time
+}
+
+// Claimed is a message that a worker holds until its lease ends.
+type Claimed struct {
+	Message
+	Tries int // this one included
 }
 
 // Audit is who did what to which record. Only added, never with personal data.

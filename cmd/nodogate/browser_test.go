@@ -259,6 +259,28 @@ func TestJourney(t *testing.T) {
 			b.shot("9-account")
 		})
 	}
+	// The parents are told, and nobody's code stands in a mail.
+	until := time.Now().Add(20 * time.Second)
+	for told := 0; told < 4; {
+		if time.Now().After(until) {
+			t.Fatalf("%d mails tell of the payments, want 4 or more", told)
+		}
+		told = 0
+		files, _ := filepath.Glob(filepath.Join(dir, "data", "mail", "*.eml"))
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(b), "RSSM") {
+				t.Errorf("%s names a fiscal code", f)
+			}
+			if strings.Contains(string(b), "Subject: Pagamento ricevuto") {
+				told++
+			}
+		}
+		time.Sleep(50 * time.Millisecond) // between looks; the files are another process's
+	}
 	// A second start keeps the data.
 	cmd.Process.Signal(os.Interrupt)
 	if err := cmd.Wait(); err != nil {

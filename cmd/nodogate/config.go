@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/mail"
 	"net/url"
 	"os"
 	"reflect"
@@ -17,31 +18,39 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/notify"
 )
 
 // config is all that can be set, by NODOGATE_ variables or by the same keys in
 // the YAML file named by NODOGATE_CONFIG; a variable wins over the file. Fields
 // tagged secret print as ***.
 type config struct {
-	DatabaseURL   string   `env:"NODOGATE_DATABASE_URL" envDefault:"sqlite://data/nodogate.db" secret:"url"`
-	RedisURL      string   `env:"NODOGATE_REDIS_URL" secret:"url"`
-	Listen        string   `env:"NODOGATE_LISTEN" envDefault:"127.0.0.1:8080"`
-	AdminListen   string   `env:"NODOGATE_ADMIN_LISTEN" envDefault:"127.0.0.1:9090"`
-	SandboxListen string   `env:"NODOGATE_SANDBOX_LISTEN" envDefault:"127.0.0.1:8081"`
-	PublicURL     string   `env:"NODOGATE_PUBLIC_URL"`
-	PeerListen    string   `env:"NODOGATE_PEER_LISTEN"`
-	PeerAuth      string   `env:"NODOGATE_PEER_AUTH" envDefault:"mtls"`
-	PeerCA        string   `env:"NODOGATE_PEER_CA"`
-	PeerKey       string   `env:"NODOGATE_PEER_KEY" secret:"all"`
-	TLSCert       string   `env:"NODOGATE_TLS_CERT"`
-	TLSKey        string   `env:"NODOGATE_TLS_KEY"`
-	AllowPrivate  bool     `env:"NODOGATE_ALLOW_PRIVATE_TARGETS" envDefault:"false"`
-	HelpText      string   `env:"NODOGATE_HELP_TEXT"`
-	Broker        string   `env:"NODOGATE_BROKER"`
-	Station       string   `env:"NODOGATE_STATION"`
-	Faces         []string `env:"NODOGATE_FACES" envDefault:"creditor,node"`
-	PSPs          string   `env:"NODOGATE_PSPS" envDefault:"psps.yaml"`
-	SecretFile    string   `env:"NODOGATE_SECRET_FILE" envDefault:"data/secret"`
+	DatabaseURL   string `env:"NODOGATE_DATABASE_URL" envDefault:"sqlite://data/nodogate.db" secret:"url"`
+	RedisURL      string `env:"NODOGATE_REDIS_URL" secret:"url"`
+	Listen        string `env:"NODOGATE_LISTEN" envDefault:"127.0.0.1:8080"`
+	AdminListen   string `env:"NODOGATE_ADMIN_LISTEN" envDefault:"127.0.0.1:9090"`
+	SandboxListen string `env:"NODOGATE_SANDBOX_LISTEN" envDefault:"127.0.0.1:8081"`
+	PublicURL     string `env:"NODOGATE_PUBLIC_URL"`
+	PeerListen    string `env:"NODOGATE_PEER_LISTEN"`
+	PeerAuth      string `env:"NODOGATE_PEER_AUTH" envDefault:"mtls"`
+	PeerCA        string `env:"NODOGATE_PEER_CA"`
+	PeerKey       string `env:"NODOGATE_PEER_KEY" secret:"all"`
+	// PeerSubjects are the common or DNS names whose certificates may call;
+	// empty: all of the CA.
+	PeerSubjects   []string `env:"NODOGATE_PEER_SUBJECTS"`
+	PeerCertHeader string   `env:"NODOGATE_PEER_CERT_HEADER"`
+	TrustedProxies []string `env:"NODOGATE_TRUSTED_PROXIES"`
+	TLSCert        string   `env:"NODOGATE_TLS_CERT"`
+	TLSKey         string   `env:"NODOGATE_TLS_KEY"`
+	AllowPrivate   bool     `env:"NODOGATE_ALLOW_PRIVATE_TARGETS" envDefault:"false"`
+	HelpText       string   `env:"NODOGATE_HELP_TEXT"`
+	Broker         string   `env:"NODOGATE_BROKER"`
+	Station        string   `env:"NODOGATE_STATION"`
+	Faces          []string `env:"NODOGATE_FACES" envDefault:"creditor,node"`
+	PSPs           string   `env:"NODOGATE_PSPS" envDefault:"psps.yaml"`
+	SMTPURL        string   `env:"NODOGATE_SMTP_URL" secret:"url"`
+	MailFrom       string   `env:"NODOGATE_MAIL_FROM"`
+	SecretFile     string   `env:"NODOGATE_SECRET_FILE" envDefault:"data/secret"`
 
 	// set says which names were given a value, by variable or file.
 	set map[string]bool
@@ -199,11 +208,19 @@ func (cfg config) checkServe() error {
 			add("NODOGATE_PEER_AUTH=key needs NODOGATE_PEER_KEY of 16 characters or more")
 		}
 	case "mtls":
-		if cfg.PeerListen == "" || cfg.PeerCA == "" || cfg.TLSCert == "" || cfg.TLSKey == "" {
+		switch {
+		case cfg.PeerCertHeader != "":
+			if len(cfg.TrustedProxies) == 0 || cfg.PeerCA == "" {
+				add("NODOGATE_PEER_CERT_HEADER needs NODOGATE_TRUSTED_PROXIES and NODOGATE_PEER_CA: only the proxy may set it")
+			}
+		case cfg.PeerListen == "" || cfg.PeerCA == "" || cfg.TLSCert == "" || cfg.TLSKey == "":
 			add("NODOGATE_PEER_AUTH=mtls needs NODOGATE_PEER_LISTEN, NODOGATE_PEER_CA, NODOGATE_TLS_CERT and NODOGATE_TLS_KEY; use key, or none on loopback, without them")
 		}
 	default:
 		add("NODOGATE_PEER_AUTH is mtls, key or none")
+	}
+	if _, err := parseProxies(cfg.TrustedProxies); err != nil {
+		bad = append(bad, err)
 	}
 	if (cfg.TLSCert == "") != (cfg.TLSKey == "") {
 		add("NODOGATE_TLS_CERT and NODOGATE_TLS_KEY go together")
@@ -225,6 +242,16 @@ func (cfg config) checkServe() error {
 	if cfg.Broker != "" {
 		if _, err := gateway.ParseSchoolCode(cfg.Broker); err != nil {
 			add("NODOGATE_BROKER must be an 11-digit fiscal code")
+		}
+	}
+	if cfg.SMTPURL != "" {
+		if _, err := notify.NewSMTP(cfg.SMTPURL); err != nil {
+			add("NODOGATE_SMTP_URL: %w", err)
+		}
+	}
+	if cfg.MailFrom != "" {
+		if a, err := mail.ParseAddress(cfg.MailFrom); err != nil || a.Address != cfg.MailFrom {
+			add("NODOGATE_MAIL_FROM must be an address like no-reply@pagamenti.example")
 		}
 	}
 	if cfg.set["NODOGATE_PSPS"] {

@@ -74,7 +74,7 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	n, err := newNode(ctx, cfg, log, catalogue)
+	n, err := newNode(ctx, cfg, log, catalogue, demoEnv)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Cata
 	if err != nil {
 		return err
 	}
-	srv := server(s)
+	srv := server(s, log)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -169,6 +169,14 @@ func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Cata
 //
 //go:embed demo_psps.yaml
 var demoPSPs string
+
+// demoEnv adds the password with which the demo's providers call the node face.
+func demoEnv(name string) string {
+	if name == "DEMO_NODE_PASSWORD" {
+		return "demo-password"
+	}
+	return os.Getenv(name)
+}
 
 func demoCatalogue(sandboxURL string) (connectors.Catalogue, error) {
 	return connectors.ParseCatalogue([]byte(strings.ReplaceAll(demoPSPs, "SANDBOX", sandboxURL)))

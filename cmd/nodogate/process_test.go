@@ -75,6 +75,7 @@ func mustExecute(t *testing.T, dir string, env []string, args ...string) string 
 type running struct {
 	cmd           *exec.Cmd
 	public, admin string // URLs
+	peer          string // address of the peers' own listener
 }
 
 // serve starts a gateway and waits until it listens.
@@ -95,10 +96,10 @@ func serve(t testing.TB, dir string, env ...string) *running {
 	lines := bufio.NewScanner(stderr)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var line struct{ Msg, URL, Admin string }
+		var line struct{ Msg, URL, Admin, Peer string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
 			go io.Copy(io.Discard, stderr)
-			return &running{cmd, line.URL, "http://" + line.Admin}
+			return &running{cmd, line.URL, "http://" + line.Admin, line.Peer}
 		}
 		t.Log(lines.Text())
 	}
@@ -414,6 +415,10 @@ func TestConfiguration(t *testing.T) {
 		if code != 1 || !strings.Contains(stderr, want) {
 			t.Errorf("exit %d; the mistakes lack %s:\n%s", code, want, stderr)
 		}
+	}
+	// What is found wrong after the listeners and the database are open is told too.
+	if code, _, stderr := execute(t, t.TempDir(), []string{"NODOGATE_REDIS_URL=nonsense"}, "serve"); code != 1 || stderr != "nodogate: NODOGATE_REDIS_URL is not a Redis URL\n" {
+		t.Errorf("a Redis address that is none: exit %d, %q", code, stderr)
 	}
 	// PostgreSQL without a secret, and with another one than before.
 	url := storetest.NewPostgres(t)

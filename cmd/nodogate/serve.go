@@ -7,9 +7,7 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,6 +22,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alexedwards/scs/goredisstore"
 	"github.com/alexedwards/scs/v2"
@@ -37,10 +36,16 @@ import (
 	"github.com/nodogate/nodogate/connectors/checkout"
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/httpapi"
+	"github.com/nodogate/nodogate/gateway/nodeforpsp"
+	"github.com/nodogate/nodogate/gateway/notify"
 	"github.com/nodogate/nodogate/gateway/pafornode"
+	"github.com/nodogate/nodogate/gateway/pagopa"
 	"github.com/nodogate/nodogate/gateway/portal"
+	"github.com/nodogate/nodogate/gateway/soap"
 	"github.com/nodogate/nodogate/gateway/store"
+	"github.com/nodogate/nodogate/receipts"
 	receiptspdf "github.com/nodogate/nodogate/receipts/pdf"
+	receiptsxml "github.com/nodogate/nodogate/receipts/xml"
 )
 
 func serveCommand(ctx context.Context, c cli, args []string) error {
@@ -63,7 +68,7 @@ func serveCommand(ctx context.Context, c cli, args []string) error {
 		return err
 	}
 	log := newLog(c.stderr)
-	n, err := newNode(ctx, cfg, log, catalogue)
+	n, err := newNode(ctx, cfg, log, catalogue, os.Getenv)
 	if err != nil {
 		return err
 	}
@@ -109,6 +114,27 @@ func pageOrigins(c connectors.Catalogue) []string {
 	return slices.Compact(origins)
 }
 
+// nodePSPs are the providers of the catalogue that may call the node face.
+func nodePSPs(c connectors.Catalogue, getenv func(string) string) ([]nodeforpsp.PSP, error) {
+	var list []nodeforpsp.PSP
+	var missing []error
+	for _, p := range c.PSPs {
+		if p.Node == nil {
+			continue
+		}
+		password := getenv(p.Node.PasswordEnv)
+		// The schema's stPassword has 8 to 15 characters.
+		if n := utf8.RuneCountInString(password); n < 8 || n > 15 {
+			missing = append(missing, fmt.Errorf("psp %s: %s must hold the channel's password, 8 to 15 characters", p.ID, p.Node.PasswordEnv))
+		}
+		list = append(list, nodeforpsp.PSP{
+			Peer:     gateway.Peer{PSP: p.ID, Name: p.Name, Broker: p.Node.Broker, Channel: p.Node.Channel},
+			Password: sha256.Sum256([]byte(password)),
+		})
+	}
+	return list, errors.Join(missing...)
+}
+
 // node is one running gateway process.
 type node struct {
 	cfg     config
@@ -120,6 +146,8 @@ type node struct {
 	redis   *redis.Client // nil without NODOGATE_REDIS_URL
 	public  *url.URL
 	key     [32]byte // signs API tokens
+	peers   *peerAuth
+	mails   *notify.Worker
 
 	listen, admin, peer net.Listener // peer is nil when the public one serves peers
 	handler, peerFaces  http.Handler
@@ -129,8 +157,8 @@ type node struct {
 
 // newNode opens everything and wires the parts; nothing runs yet. On an error
 // it closes what it opened.
-func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connectors.Catalogue) (n *node, err error) {
-	n = &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
+func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connectors.Catalogue, getenv func(string) string) (_ *node, err error) {
+	n := &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -145,20 +173,23 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	)
 	set, err := connectors.New(connectors.Config{
 		Catalogue: catalogue, Drivers: drivers, AllowPrivate: cfg.AllowPrivate,
-		Getenv: os.Getenv, Now: time.Now, Log: log, Registerer: n.reg,
+		Getenv: getenv, Now: time.Now, Log: log, Registerer: n.reg,
 	})
 	if err != nil {
 		return nil, err
 	}
 	n.service, err = gateway.New(gateway.Config{
 		Store: n.store, PSPs: set, Clock: n.clock, Log: log, Reg: n.reg,
-		Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText,
+		WriteReceipt: writeReceipt, Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText,
 	})
 	if err != nil {
 		return nil, err
 	}
+	if n.mails, err = n.newMails(); err != nil {
+		return nil, err
+	}
 	observe := newHTTPDuration(n.reg)
-	api, err := httpapi.New(httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, Observe: observe})
+	api, err := httpapi.New(httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, Observe: observe, TrustedProxies: cfg.TrustedProxies})
 	if err != nil {
 		return nil, err
 	}
@@ -168,19 +199,29 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	pages, err := portal.New(portal.Config{
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
-		Log: log, PDF: receiptPDF, FormActions: pageOrigins(catalogue), Observe: observe,
+		Log: log, PDF: receiptPDF, FormActions: pageOrigins(catalogue), Observe: observe, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err
 	}
 	faces := http.NewServeMux()
-	duration := pafornode.NewDuration(n.reg)
+	duration := soap.NewDuration(n.reg)
 	for _, face := range cfg.Faces {
-		if face == "creditor" {
+		switch face {
+		case "creditor":
 			faces.Handle(pafornode.Path, pafornode.New(pafornode.Config{Service: n.service, Duration: duration, Log: log}))
+		case "node":
+			psps, err := nodePSPs(catalogue, getenv)
+			if err != nil {
+				return nil, err
+			}
+			faces.Handle(nodeforpsp.Path, nodeforpsp.New(nodeforpsp.Config{Service: n.service, PSPs: psps, Duration: duration, Log: log}))
 		}
 	}
-	n.peerFaces = cfg.authenticatePeers(faces)
+	if n.peers, err = cfg.newPeerAuth(); err != nil {
+		return nil, err
+	}
+	n.peerFaces = n.peers.wrap(faces)
 	n.handler = n.split(api, pages)
 	return n, nil
 }
@@ -240,6 +281,29 @@ func (n *node) open(ctx context.Context) (err error) {
 	return nil
 }
 
+// mailDir is where mails become files when there is no SMTP server.
+const mailDir = "data/mail"
+
+// newMails makes the worker that tells families what happened.
+func (n *node) newMails() (*notify.Worker, error) {
+	var mailer notify.Mailer = notify.Files{Dir: mailDir}
+	if n.cfg.SMTPURL != "" {
+		s, err := notify.NewSMTP(n.cfg.SMTPURL)
+		if err != nil {
+			return nil, fmt.Errorf("NODOGATE_SMTP_URL: %w", err)
+		}
+		mailer = s
+	}
+	from := n.cfg.MailFrom
+	if host := n.public.Hostname(); from == "" {
+		if strings.Contains(host, ":") {
+			host = "localhost" // an IPv6 address makes no mail domain
+		}
+		from = "no-reply@" + host
+	}
+	return notify.New(notify.Config{Outbox: n.store, Service: n.service, Mailer: mailer, From: from, Log: n.log, Reg: n.reg})
+}
+
 func listen(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
 	return lc.Listen(ctx, "tcp", addr)
@@ -269,37 +333,20 @@ func (n *node) split(api, pages http.Handler) http.Handler {
 	})
 }
 
-// authenticatePeers lets in who may call the faces. With mtls the listener has
-// checked the certificate already.
-func (cfg config) authenticatePeers(faces http.Handler) http.Handler {
-	if cfg.PeerAuth != "key" {
-		return faces
-	}
-	want := sha256.Sum256([]byte(cfg.PeerKey))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got := sha256.Sum256([]byte(r.Header.Get("Ocp-Apim-Subscription-Key")))
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		faces.ServeHTTP(w, r)
-	})
-}
-
 // run serves until ctx ends, then lets running requests finish.
 func (n *node) run(ctx context.Context) error {
 	defer n.close()
-	servers := []*http.Server{server(n.handler), server(n.adminHandler())}
+	servers := []*http.Server{server(n.handler, n.log), server(n.adminHandler(), n.log)}
 	listeners := []net.Listener{n.listen, n.admin}
 	if n.cfg.TLSCert != "" {
-		conf, err := n.cfg.tls(false)
+		conf, err := n.cfg.tls(nil)
 		if err != nil {
 			return err
 		}
 		listeners[0] = tls.NewListener(n.listen, conf)
 	}
 	if n.peer != nil {
-		conf, err := n.cfg.tls(n.cfg.PeerAuth == "mtls")
+		conf, err := n.cfg.tls(n.peers)
 		if err != nil {
 			return err
 		}
@@ -307,7 +354,7 @@ func (n *node) run(ctx context.Context) error {
 		if conf != nil {
 			peer = tls.NewListener(peer, conf)
 		}
-		servers, listeners = append(servers, server(n.peerFaces)), append(listeners, peer)
+		servers, listeners = append(servers, server(n.peerFaces, n.log)), append(listeners, peer)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i, s := range servers {
@@ -319,6 +366,7 @@ func (n *node) run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { return n.jobs(ctx) })
+	g.Go(func() error { return n.mails.Run(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		n.ready.Store(false)
@@ -330,39 +378,19 @@ func (n *node) run(ctx context.Context) error {
 		}
 		return err
 	})
-	n.log.Info("listening", "public", n.listen.Addr().String(), "admin", n.admin.Addr().String(), "url", n.public.String(), "version", version)
+	peer := ""
+	if n.peer != nil {
+		peer = n.peer.Addr().String()
+	}
+	n.log.Info("listening", "public", n.listen.Addr().String(), "admin", n.admin.Addr().String(), "peer", peer, "url", n.public.String(), "version", version)
 	return g.Wait()
 }
 
-func server(h http.Handler) *http.Server {
+func server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: h, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 	}
-}
-
-// tls is the configuration of a listener; nil without a certificate.
-func (cfg config) tls(askPeers bool) (*tls.Config, error) {
-	if cfg.TLSCert == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("NODOGATE_TLS_CERT: %w", err)
-	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if askPeers {
-		pem, err := os.ReadFile(cfg.PeerCA)
-		if err != nil {
-			return nil, fmt.Errorf("NODOGATE_PEER_CA: %w", err)
-		}
-		conf.ClientCAs = x509.NewCertPool()
-		if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("NODOGATE_PEER_CA holds no certificate")
-		}
-		conf.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return conf, nil
 }
 
 func (n *node) close() {
@@ -392,6 +420,7 @@ func (n *node) jobs(ctx context.Context) error {
 			_, err := n.service.Sweep(ctx)
 			return err
 		})
+		n.do(ctx, "drop old records", func(ctx context.Context) error { return n.store.DropExpired(ctx, n.clock.Now()) })
 		n.do(ctx, "drop old sessions", func(ctx context.Context) error {
 			_, err := n.store.Sessions().DeleteExpired(ctx, n.clock.Now())
 			return err
@@ -438,6 +467,12 @@ func (n *node) adminHandler() http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
 	return mux
+}
+
+// writeReceipt is the message in which a receipt of our own making is kept: what
+// we would send the school, were it elsewhere.
+func writeReceipt(to gateway.Addressee, r receipts.Receipt) []byte {
+	return receiptsxml.Write(pagopa.Target{PA: string(to.School), Broker: to.Broker, Station: to.Station}, r)
 }
 
 // receiptPDF prints a receipt for the edges.

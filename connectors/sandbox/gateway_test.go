@@ -21,6 +21,7 @@ import (
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
 	"github.com/nodogate/nodogate/gateway/pafornode"
 	"github.com/nodogate/nodogate/gateway/pagopa"
+	"github.com/nodogate/nodogate/gateway/soap"
 )
 
 // The whole way over HTTP, nothing scripted: the gateway opens a cart of two
@@ -29,7 +30,7 @@ import (
 func TestWithTheGateway(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.New(t)
-	face := httptest.NewServer(pafornode.New(pafornode.Config{Service: g.Service, Duration: pafornode.NewDuration(prometheus.NewRegistry())}))
+	face := httptest.NewServer(pafornode.New(pafornode.Config{Service: g.Service, Duration: soap.NewDuration(prometheus.NewRegistry())}))
 	t.Cleanup(face.Close)
 
 	srv := httptest.NewUnstartedServer(nil)

@@ -21,10 +21,12 @@ import (
 
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/gateway/pagopa"
 	"github.com/nodogate/nodogate/gateway/store"
 	"github.com/nodogate/nodogate/gateway/store/storetest"
 	"github.com/nodogate/nodogate/iuv"
 	"github.com/nodogate/nodogate/receipts"
+	receiptsxml "github.com/nodogate/nodogate/receipts/xml"
 )
 
 // SchoolCode is the fiscal code of the school every Gateway begins with, and
@@ -84,6 +86,9 @@ func On(t testing.TB, db *store.DB) *Gateway {
 	g.Service, err = gateway.New(gateway.Config{
 		Store: db, PSPs: g.PSPs, Clock: gateway.NewClock(g.Time.Now, time.Time{}), Reg: g.Reg,
 		PublicURL: public, HelpText: "Segreteria, 0564 000000",
+		WriteReceipt: func(to gateway.Addressee, r receipts.Receipt) []byte {
+			return receiptsxml.Write(pagopa.Target{PA: string(to.School), Broker: to.Broker, Station: to.Station}, r)
+		},
 	})
 	must(t, err)
 	g.School = g.AddSchool(SchoolCode, "IC 6 Grosseto")

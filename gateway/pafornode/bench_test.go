@@ -24,6 +24,7 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
 	"github.com/nodogate/nodogate/gateway/pafornode"
+	"github.com/nodogate/nodogate/gateway/soap"
 	"github.com/nodogate/nodogate/gateway/store"
 	"github.com/nodogate/nodogate/gateway/store/storetest"
 )
@@ -130,7 +131,7 @@ func envelopeOf(element string) []byte {
 }
 
 func benchFace(b *testing.B, g *gatewaytest.Gateway) string {
-	server := httptest.NewServer(pafornode.New(pafornode.Config{Service: g.Service, Duration: pafornode.NewDuration(g.Reg)}))
+	server := httptest.NewServer(pafornode.New(pafornode.Config{Service: g.Service, Duration: soap.NewDuration(g.Reg)}))
 	b.Cleanup(server.Close)
 	return server.URL + pafornode.Path
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
 	"github.com/nodogate/nodogate/gateway/pafornode"
+	"github.com/nodogate/nodogate/gateway/soap"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -34,7 +35,7 @@ type face struct {
 }
 
 func newFace(t *testing.T, g *gatewaytest.Gateway) *face {
-	server := httptest.NewServer(pafornode.New(pafornode.Config{Service: g.Service, Duration: pafornode.NewDuration(g.Reg)}))
+	server := httptest.NewServer(pafornode.New(pafornode.Config{Service: g.Service, Duration: soap.NewDuration(g.Reg)}))
 	t.Cleanup(server.Close)
 	return &face{Gateway: g, url: server.URL + pafornode.Path}
 }
@@ -376,7 +377,7 @@ func TestNoMessage(t *testing.T) {
 func TestDatabaseAway(t *testing.T) {
 	g := gatewaytest.New(t)
 	n := g.Issue()
-	server := httptest.NewServer(pafornode.New(pafornode.Config{Service: g.Broken(), Duration: pafornode.NewDuration(g.Reg)}))
+	server := httptest.NewServer(pafornode.New(pafornode.Config{Service: g.Broken(), Duration: soap.NewDuration(g.Reg)}))
 	defer server.Close()
 	post := func(element string) (int, string) {
 		resp, err := http.Post(server.URL, "text/xml", strings.NewReader(`<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>`+element+`</s:Body></s:Envelope>`))

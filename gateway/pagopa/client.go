@@ -38,31 +38,64 @@ func (e *StatusError) Error() string { return fmt.Sprintf("pagopa: HTTP status %
 
 // Verify calls paVerifyPaymentNotice.
 func (c *Client) Verify(ctx context.Context, r VerifyRequest) (VerifyResponse, error) {
-	return call[VerifyResponse](ctx, c, r)
+	return call[VerifyResponse](ctx, c, &paForNodeResponses, r)
 }
 
 // GetPayment calls paGetPayment or paGetPaymentV2.
 func (c *Client) GetPayment(ctx context.Context, r GetPaymentRequest) (GetPaymentResponse, error) {
-	return call[GetPaymentResponse](ctx, c, r)
+	return call[GetPaymentResponse](ctx, c, &paForNodeResponses, r)
 }
 
 // SendRT calls paSendRT or paSendRTV2.
 func (c *Client) SendRT(ctx context.Context, r SendRTRequest) (SendRTResponse, error) {
-	return call[SendRTResponse](ctx, c, r)
+	return call[SendRTResponse](ctx, c, &paForNodeResponses, r)
 }
 
 // Demand calls paDemandPaymentNotice.
 func (c *Client) Demand(ctx context.Context, r DemandRequest) (DemandResponse, error) {
-	return call[DemandResponse](ctx, c, r)
+	return call[DemandResponse](ctx, c, &paForNodeResponses, r)
 }
 
-func call[R Message](ctx context.Context, c *Client, request Message) (R, error) {
+// NodeClient calls the Node as a PSP does: it speaks the other side of
+// nodeForPsp. Its fields and errors are those of a Client.
+//
+// After all but a refused connection a notice may have been activated and an
+// outcome taken. To find out, repeat the same request with the same
+// IdempotencyKey: it is answered as it was at first.
+type NodeClient Client
+
+// VerifyNotice calls verifyPaymentNotice.
+func (c *NodeClient) VerifyNotice(ctx context.Context, r VerifyNoticeRequest) (VerifyNoticeResponse, error) {
+	return call[VerifyNoticeResponse](ctx, (*Client)(c), &nodeForPspResponses, r)
+}
+
+// Bollettino calls verificaBollettino.
+func (c *NodeClient) Bollettino(ctx context.Context, r BollettinoRequest) (BollettinoResponse, error) {
+	return call[BollettinoResponse](ctx, (*Client)(c), &nodeForPspResponses, r)
+}
+
+// Activate calls activatePaymentNotice or activatePaymentNoticeV2.
+func (c *NodeClient) Activate(ctx context.Context, r ActivateRequest) (ActivateResponse, error) {
+	return call[ActivateResponse](ctx, (*Client)(c), &nodeForPspResponses, r)
+}
+
+// Outcome calls sendPaymentOutcome or sendPaymentOutcomeV2.
+func (c *NodeClient) Outcome(ctx context.Context, r OutcomeRequest) (OutcomeResponse, error) {
+	return call[OutcomeResponse](ctx, (*Client)(c), &nodeForPspResponses, r)
+}
+
+// Demand calls demandPaymentNotice.
+func (c *NodeClient) Demand(ctx context.Context, r DemandNoticeRequest) (DemandNoticeResponse, error) {
+	return call[DemandNoticeResponse](ctx, (*Client)(c), &nodeForPspResponses, r)
+}
+
+func call[R Message](ctx context.Context, c *Client, responses *table, request Message) (R, error) {
 	var none R
 	env, err := c.post(ctx, request)
 	if err != nil {
 		return none, err
 	}
-	m, err := ReadPaForNodeResponse(env)
+	m, err := responses.read(env)
 	if err != nil {
 		return none, err
 	}

@@ -16,12 +16,12 @@ import (
 	"github.com/nodogate/nodogate/gateway/soap"
 )
 
-// creditor answers every request with the golden response of its operation
-// and gives the request to seen.
-func creditor(t *testing.T, seen func(*http.Request, Message)) *httptest.Server {
+// face answers every request to a service with the golden response of its
+// operation and gives the request to seen.
+func face(t *testing.T, s service, seen func(*http.Request, Message)) *httptest.Server {
 	t.Helper()
 	responses := make(map[Operation]Message)
-	for name, m := range fullMessages() {
+	for name, m := range s.messages() {
 		if strings.HasSuffix(name, "Res") || strings.HasSuffix(name, "Response") {
 			responses[m.Operation()] = m
 		}
@@ -33,7 +33,7 @@ func creditor(t *testing.T, seen func(*http.Request, Message)) *httptest.Server 
 			t.Errorf("the client sent what is not accepted: %d, %v", status, err)
 			return
 		}
-		m, err := ReadPaForNode(env)
+		m, err := s.requests.read(env)
 		if err != nil {
 			t.Errorf("the client sent what cannot be read: %v", err)
 			return
@@ -52,7 +52,7 @@ func creditor(t *testing.T, seen func(*http.Request, Message)) *httptest.Server 
 func TestClient(t *testing.T) {
 	t.Parallel()
 	var seen []Message
-	srv := creditor(t, func(r *http.Request, m Message) {
+	srv := face(t, services[0], func(r *http.Request, m Message) {
 		seen = append(seen, m)
 		if r.Header.Get("Ocp-Apim-Subscription-Key") != "key" {
 			t.Error("the client's own header is missing")
@@ -87,6 +87,71 @@ func TestClient(t *testing.T) {
 	check(demand, full["paDemandPaymentNoticeResponse"], dr, err)
 	if !reflect.DeepEqual(seen, sent) {
 		t.Errorf("sent\n%+v\nbut the creditor saw\n%+v", sent, seen)
+	}
+}
+
+func TestNodeClient(t *testing.T) {
+	t.Parallel()
+	var seen []Message
+	srv := face(t, services[1], func(r *http.Request, m Message) {
+		seen = append(seen, m)
+		if r.Header.Get("Ocp-Apim-Subscription-Key") != "key" {
+			t.Error("the client's own header is missing")
+		}
+	})
+	c := &NodeClient{HTTP: srv.Client(), URL: srv.URL, Header: http.Header{"Ocp-Apim-Subscription-Key": {"key"}}}
+	full := fullNodeMessages()
+	ctx := t.Context()
+	var sent []Message
+	check := func(request, want, got Message, err error) {
+		t.Helper()
+		sent = append(sent, request)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s answered %+v, %v; want %+v", request.Operation(), got, err, want)
+		}
+	}
+	verify := full["verifyPaymentNoticeReq"].(VerifyNoticeRequest)
+	vr, err := c.VerifyNotice(ctx, verify)
+	check(verify, full["verifyPaymentNoticeRes"], vr, err)
+	bollettino := full["verificaBollettinoReq"].(BollettinoRequest)
+	br, err := c.Bollettino(ctx, bollettino)
+	check(bollettino, full["verificaBollettinoRes"], br, err)
+	for req, res := range map[string]string{"activatePaymentNoticeReq": "activatePaymentNoticeRes", "activatePaymentNoticeV2Request": "activatePaymentNoticeV2Response"} {
+		activate := full[req].(ActivateRequest)
+		ar, err := c.Activate(ctx, activate)
+		check(activate, full[res], ar, err)
+	}
+	for req, res := range map[string]string{"sendPaymentOutcomeReq": "sendPaymentOutcomeRes", "sendPaymentOutcomeV2Request": "sendPaymentOutcomeV2Response"} {
+		outcome := full[req].(OutcomeRequest)
+		or, err := c.Outcome(ctx, outcome)
+		check(outcome, full[res], or, err)
+	}
+	demand := full["demandPaymentNoticeRequest"].(DemandNoticeRequest)
+	dr, err := c.Demand(ctx, demand)
+	check(demand, full["demandPaymentNoticeResponse"], dr, err)
+	if !reflect.DeepEqual(seen, sent) {
+		t.Errorf("sent\n%+v\nbut the node saw\n%+v", sent, seen)
+	}
+}
+
+// The two services answer each other's clients with nothing they take.
+func TestClientsKeepApart(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m := fullMessages()["paDemandPaymentNoticeResponse"]
+		if r.Header.Get("SOAPAction") == `"paDemandPaymentNotice"` {
+			m = fullNodeMessages()["demandPaymentNoticeResponse"]
+		}
+		_, _ = w.Write(soap.AppendEnvelope(nil, m.Append))
+	}))
+	t.Cleanup(srv.Close)
+	_, err := (&Client{HTTP: srv.Client(), URL: srv.URL}).Demand(t.Context(), DemandRequest{})
+	if !errors.Is(err, ErrUnknown) {
+		t.Errorf("a client of creditors took the Node's answer: %v", err)
+	}
+	_, err = (&NodeClient{HTTP: srv.Client(), URL: srv.URL}).Demand(t.Context(), DemandNoticeRequest{})
+	if !errors.Is(err, ErrUnknown) {
+		t.Errorf("a client of the Node took a creditor's answer: %v", err)
 	}
 }
 

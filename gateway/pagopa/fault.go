@@ -35,8 +35,55 @@ const (
 	PAASystemError           FaultCode = "PAA_SYSTEM_ERROR"
 )
 
+// The codes the Node answers a PSP with (the same guide, "PSP > Nodo"): about
+// the caller, about the creditor, about the payment.
+const (
+	PPTSintassiXSD                  FaultCode = "PPT_SINTASSI_XSD"
+	PPTSintassiExtraXSD             FaultCode = "PPT_SINTASSI_EXTRAXSD"
+	PPTSOAPActionErrata             FaultCode = "PPT_SOAPACTION_ERRATA"
+	PPTAutenticazione               FaultCode = "PPT_AUTENTICAZIONE"
+	PPTAutorizzazione               FaultCode = "PPT_AUTORIZZAZIONE"
+	PPTPSPSconosciuto               FaultCode = "PPT_PSP_SCONOSCIUTO"
+	PPTPSPDisabilitato              FaultCode = "PPT_PSP_DISABILITATO"
+	PPTIntermediarioPSPSconosciuto  FaultCode = "PPT_INTERMEDIARIO_PSP_SCONOSCIUTO"
+	PPTIntermediarioPSPDisabilitato FaultCode = "PPT_INTERMEDIARIO_PSP_DISABILITATO"
+	PPTCanaleSconosciuto            FaultCode = "PPT_CANALE_SCONOSCIUTO"
+	PPTCanaleDisabilitato           FaultCode = "PPT_CANALE_DISABILITATO"
+
+	PPTDominioSconosciuto             FaultCode = "PPT_DOMINIO_SCONOSCIUTO"
+	PPTDominioDisabilitato            FaultCode = "PPT_DOMINIO_DISABILITATO"
+	PPTIntermediarioPASconosciuto     FaultCode = "PPT_INTERMEDIARIO_PA_SCONOSCIUTO"
+	PPTIntermediarioPADisabilitato    FaultCode = "PPT_INTERMEDIARIO_PA_DISABILITATO"
+	PPTStazioneIntPASconosciuta       FaultCode = "PPT_STAZIONE_INT_PA_SCONOSCIUTA"
+	PPTStazioneIntPADisabilitata      FaultCode = "PPT_STAZIONE_INT_PA_DISABILITATA"
+	PPTStazioneIntPAIrraggiungibile   FaultCode = "PPT_STAZIONE_INT_PA_IRRAGGIUNGIBILE"
+	PPTStazioneIntPAServizioNonattivo FaultCode = "PPT_STAZIONE_INT_PA_SERVIZIO_NONATTIVO"
+	PPTStazioneIntPATimeout           FaultCode = "PPT_STAZIONE_INT_PA_TIMEOUT"
+	PPTStazioneIntPAErroreResponse    FaultCode = "PPT_STAZIONE_INT_PA_ERRORE_RESPONSE"
+	PPTIBANNonCensito                 FaultCode = "PPT_IBAN_NON_CENSITO"
+	PPTErroreEmessoDaPAA              FaultCode = "PPT_ERRORE_EMESSO_DA_PAA"
+
+	PPTPagamentoInCorso     FaultCode = "PPT_PAGAMENTO_IN_CORSO"
+	PPTPagamentoDuplicato   FaultCode = "PPT_PAGAMENTO_DUPLICATO"
+	PPTPagamentoSconosciuto FaultCode = "PPT_PAGAMENTO_SCONOSCIUTO"
+	PPTAttivazioneInCorso   FaultCode = "PPT_ATTIVAZIONE_IN_CORSO"
+	PPTErroreIdempotenza    FaultCode = "PPT_ERRORE_IDEMPOTENZA"
+	PPTTokenSconosciuto     FaultCode = "PPT_TOKEN_SCONOSCIUTO"
+	PPTTokenScaduto         FaultCode = "PPT_TOKEN_SCADUTO"
+	PPTTokenScadutoKO       FaultCode = "PPT_TOKEN_SCADUTO_KO"
+	PPTEsitoGiaAcquisito    FaultCode = "PPT_ESITO_GIA_ACQUISITO"
+	PPTSemantica            FaultCode = "PPT_SEMANTICA"
+	PPTMultiBeneficiario    FaultCode = "PPT_MULTI_BENEFICIARIO"
+	PPTFlussoDuplicato      FaultCode = "PPT_FLUSSO_DUPLICATO"
+	PPTIDCarrelloDuplicato  FaultCode = "PPT_ID_CARRELLO_DUPLICATO"
+	PPTSuperamentoSoglia    FaultCode = "PPT_SUPERAMENTOSOGLIA"
+	PPTSystemError          FaultCode = "PPT_SYSTEM_ERROR"
+)
+
 // faultStrings has one fixed text for each code, as the guide advises. Peers'
-// operators read it, so it is Italian.
+// operators read it, so it is Italian; but the Node guarantees its own texts
+// ("Relazione tra faultCode e faultString"), and where the guide lists one that
+// is the one here, two in English among them.
 var faultStrings = map[FaultCode]string{
 	PAASintassiXSD:           "Errore di sintassi XSD",
 	PAASintassiExtraXSD:      "Errore di sintassi extra XSD",
@@ -51,13 +98,57 @@ var faultStrings = map[FaultCode]string{
 	PAASemantica:             "Errore semantico",
 	PAAReceiptDuplicata:      "Ricevuta duplicata",
 	PAASystemError:           "Errore generico",
+
+	PPTSintassiXSD:                  "Errore di sintassi XSD",
+	PPTSintassiExtraXSD:             "Errore di sintassi extra XSD",
+	PPTSOAPActionErrata:             "SOAPAction errata",
+	PPTAutenticazione:               "Errore di autenticazione",
+	PPTAutorizzazione:               "Il richiedente non ha i diritti per l'operazione",
+	PPTPSPSconosciuto:               "PSP sconosciuto",
+	PPTPSPDisabilitato:              "PSP conosciuto ma disabilitato da configurazione",
+	PPTIntermediarioPSPSconosciuto:  "Identificativo intermediario psp sconosciuto",
+	PPTIntermediarioPSPDisabilitato: "Intermediario psp disabilitato",
+	PPTCanaleSconosciuto:            "Canale sconosciuto",
+	PPTCanaleDisabilitato:           "Canale conosciuto ma disabilitato da configurazione",
+
+	PPTDominioSconosciuto:             "IdentificativoDominio sconosciuto",
+	PPTDominioDisabilitato:            "Dominio disabilitato",
+	PPTIntermediarioPASconosciuto:     "Identificativo intermediario dominio sconosciuto",
+	PPTIntermediarioPADisabilitato:    "Intermediario dominio disabilitato",
+	PPTStazioneIntPASconosciuta:       "IdentificativoStazioneRichiedente sconosciuto",
+	PPTStazioneIntPADisabilitata:      "Stazione disabilitata",
+	PPTStazioneIntPAIrraggiungibile:   "Errore di connessione verso la Stazione",
+	PPTStazioneIntPAServizioNonattivo: "Il Servizio Applicativo della Stazione non è attivo",
+	PPTStazioneIntPATimeout:           "Timeout risposta dalla Stazione",
+	PPTStazioneIntPAErroreResponse:    "Errore di risposta dalla stazione",
+	PPTIBANNonCensito:                 "Il codice IBAN indicato dal EC non è presente nella lista degli IBAN comunicati al sistema pagoPA",
+	PPTErroreEmessoDaPAA:              "Errore restituito dall'Ente Creditore",
+
+	PPTPagamentoInCorso:     "Pagamento in attesa risulta in corso al sistema pagoPA",
+	PPTPagamentoDuplicato:   "Pagamento in attesa risulta concluso al sistema pagoPA",
+	PPTPagamentoSconosciuto: "Pagamento sconosciuto",
+	PPTAttivazioneInCorso:   "Attivazione in corso",
+	PPTErroreIdempotenza:    "Errore idempotenza",
+	PPTTokenSconosciuto:     "unknown token",
+	PPTTokenScaduto:         "paymentToken is expired",
+	PPTTokenScadutoKO:       "paymentToken is expired",
+	PPTEsitoGiaAcquisito:    "L'esito del pagamento risulta già acquisito dal sistema pagoPA",
+	PPTSemantica:            "Errore semantico",
+	PPTMultiBeneficiario:    "La chiamata non è compatibile con il nuovo modello PSP",
+	PPTFlussoDuplicato:      "Flusso di rendicontazione duplicato",
+	PPTIDCarrelloDuplicato:  "Identificativo Carrello RPT duplicato",
+	PPTSuperamentoSoglia:    "Una qualche soglia fissata per PPT è temporaneamente superata e la richiesta è quindi rifiutata",
+	PPTSystemError:          "Errore generico",
 }
+
+// NodeID is the id of the faults that the Node raises itself.
+const NodeID = "NodoDeiPagamentiSPC"
 
 // Fault is why an outcome is KO (ctFaultBean).
 type Fault struct {
 	Code        FaultCode
 	String      string
-	ID          string // who raised it: the creditor's fiscal code, or NodoDeiPagamentiSPC
+	ID          string // who raised it: the creditor's fiscal code, or NodeID
 	Description string
 	Serial      *int32
 	// What a counterpart further on answered.
@@ -71,12 +162,29 @@ func NewFault(code FaultCode, id, description string) *Fault {
 	return &Fault{Code: code, String: faultStrings[code], ID: id, Description: description}
 }
 
+// NewNodeFault is NewFault for the codes the Node raises itself, all PPT but
+// PPTErroreEmessoDaPAA.
+func NewNodeFault(code FaultCode, description string) *Fault {
+	return NewFault(code, NodeID, description)
+}
+
+// NewCreditorFault makes what the Node tells a PSP when a creditor refuses
+// (the guide, "Errore emesso da controparte"): the only fault that carries
+// another's id and another's fault.
+func NewCreditorFault(original *Fault) *Fault {
+	// A PSP that does not know the original fields finds the reason here.
+	f := NewFault(PPTErroreEmessoDaPAA, original.ID, "FaultString PAA: "+original.String)
+	f.OriginalCode, f.OriginalString, f.OriginalDescription = string(original.Code), original.String, original.Description
+	return f
+}
+
 // AppendKO appends the response to op that is nothing but a fault. Every
 // response can be that, so what answers before it knows more uses this.
 func AppendKO(b []byte, op Operation, f *Fault) []byte {
-	b = appendRoot(b, responseRoots[op])
+	root := responseRoots[op]
+	b = append(b, root.start...)
 	b = appendOutcome(b, f)
-	return appendRootEnd(b, responseRoots[op])
+	return append(b, root.end...)
 }
 
 // appendOutcome appends how every response begins: OK without a fault, KO

@@ -12,21 +12,6 @@ import (
 	"github.com/nodogate/nodogate/gateway/money"
 )
 
-// requestRoots and responseRoots name the root element of each operation's
-// messages.
-var (
-	requestRoots  = roots(paForNodeRequests)
-	responseRoots = roots(paForNodeResponses)
-)
-
-func roots(messages map[string]message) map[Operation]string {
-	byOperation := make(map[Operation]string, len(messages))
-	for root, m := range messages {
-		byOperation[m.operation] = root
-	}
-	return byOperation
-}
-
 // Target is whom the Node believes it talks to; every request begins with it.
 type Target struct {
 	PA      string // idPA: the creditor's fiscal code
@@ -137,9 +122,10 @@ func (s *Subject) append(b []byte) []byte {
 	return appendOptional(b, "e-mail", s.Email, stEMail)
 }
 
-// Transfer is one credit, of a payment (ctTransferPA, ctTransferPAV2) or of a
-// receipt (ctTransferPA, ctTransferPAReceiptV2). Where the money goes is one
-// of IBAN, StampRequest and Stamp; V1 knows only IBAN, and no Company.
+// Transfer is one credit, of a payment (ctTransferPA, ctTransferPAV2), of a
+// receipt (ctTransferPA, ctTransferPAReceiptV2) or of an activation
+// (ctTransferPSP, ctTransferPSPV2). Where the money goes is one of IBAN,
+// StampRequest and Stamp; V1 knows only IBAN, and no Company.
 type Transfer struct {
 	ID           int // 1 to 5
 	Amount       money.Cents
@@ -149,7 +135,7 @@ type Transfer struct {
 	StampRequest *StampRequest // richiestaMarcaDaBollo, in a payment
 	Stamp        string        // MBDAttachment, base64 without blanks, in a receipt
 	Remittance   string
-	Category     string
+	Category     string // not in an activation of V1
 	Metadata     []Entry
 }
 
@@ -161,18 +147,24 @@ type StampRequest struct {
 	Province string // provinciaResidenza: two upper-case letters
 }
 
-// transferKind is which of the four schemas a transfer is written in.
+// transferKind is which of the schemas a transfer is written in.
 type transferKind int
 
 const (
 	transferV1 transferKind = iota
 	transferPaymentV2
 	transferReceiptV2
+	transferActivation
+	transferActivationV2
 )
 
 func readTransfers(el *etree.Element) []Transfer {
+	el = el.SelectElement("transferList")
+	if el == nil {
+		return nil
+	}
 	var transfers []Transfer
-	for el := range el.SelectElement("transferList").ChildElementsSeq() {
+	for el := range el.ChildElementsSeq() {
 		id, _ := strconv.Atoi(token(el, "idTransfer")) // parsed before, as stIdTransfer
 		t := Transfer{
 			ID:         id,
@@ -205,11 +197,11 @@ func appendTransfers(b []byte, transfers []Transfer, kind transferKind) []byte {
 		b = appendElement(b, "idTransfer", strconv.Itoa(t.ID))
 		b = appendAmount(b, "transferAmount", t.Amount)
 		b = appendElement(b, "fiscalCodePA", t.Creditor)
-		if kind != transferV1 {
+		if kind != transferV1 && kind != transferActivation {
 			b = appendShort(b, "companyName", t.Company, 140)
 		}
 		switch {
-		case kind == transferPaymentV2 && t.StampRequest != nil:
+		case (kind == transferPaymentV2 || kind == transferActivationV2) && t.StampRequest != nil:
 			b = append(b, "<richiestaMarcaDaBollo>"...)
 			b = appendElement(b, "hashDocumento", t.StampRequest.Hash)
 			b = appendElement(b, "tipoBollo", t.StampRequest.Type)
@@ -217,11 +209,19 @@ func appendTransfers(b []byte, transfers []Transfer, kind transferKind) []byte {
 			b = append(b, "</richiestaMarcaDaBollo>"...)
 		case kind == transferReceiptV2 && t.IBAN == "":
 			b = appendElement(b, "MBDAttachment", t.Stamp)
+		case kind == transferActivationV2 && t.IBAN == "":
+			// The one schema in which the choice may be left out.
 		default:
 			b = appendElement(b, "IBAN", t.IBAN)
 		}
 		b = appendText(b, "remittanceInformation", t.Remittance, 140)
-		b = appendText(b, "transferCategory", t.Category, 140)
+		switch kind {
+		case transferActivation:
+		case transferActivationV2:
+			b = appendShort(b, "transferCategory", t.Category, 140)
+		default:
+			b = appendText(b, "transferCategory", t.Category, 140)
+		}
 		b = appendMetadata(b, t.Metadata)
 		b = append(b, "</transfer>"...)
 	}
@@ -244,10 +244,10 @@ func readVerifyRequest(_ Operation, el *etree.Element) (Message, error) {
 // Append appends the request.
 func (r VerifyRequest) Append(b []byte) []byte {
 	root := requestRoots[r.Operation()]
-	b = appendRoot(b, root)
+	b = append(b, root.start...)
 	b = r.Target.append(b)
 	b = r.QRCode.append(b)
-	return appendRootEnd(b, root)
+	return append(b, root.end...)
 }
 
 // PaymentOption is what can be paid for a notice (ctPaymentOptionDescriptionPA).
@@ -324,7 +324,7 @@ func readVerifyResponse(_ Operation, el *etree.Element) (Message, error) {
 	}
 	r := VerifyResponse{Payable: readPayable(el)}
 	if r.Option == nil {
-		return nil, &SchemaError{Path: el.Tag + "/paymentList", Rule: "absent with outcome OK"}
+		return nil, absent(el, "paymentList")
 	}
 	return r, nil
 }
@@ -335,10 +335,10 @@ func (r VerifyResponse) Append(b []byte) []byte {
 		return AppendKO(b, r.Operation(), r.Fault)
 	}
 	root := responseRoots[r.Operation()]
-	b = appendRoot(b, root)
+	b = append(b, root.start...)
 	b = appendOutcome(b, nil)
 	b = r.Payable.append(b)
-	return appendRootEnd(b, root)
+	return append(b, root.end...)
 }
 
 // GetPaymentRequest asks for all that a payment needs (paGetPaymentReq,
@@ -354,21 +354,8 @@ type GetPaymentRequest struct {
 }
 
 // Operation is PaGetPayment or PaGetPaymentV2.
-func (r GetPaymentRequest) Operation() Operation { return getPaymentOperation(r.Version) }
-
-func getPaymentOperation(version int) Operation {
-	if version == 2 {
-		return PaGetPaymentV2
-	}
-	return PaGetPayment
-}
-
-// version is 2 for an operation whose name says so.
-func version(op Operation) int {
-	if op == PaGetPaymentV2 || op == PaSendRTV2 {
-		return 2
-	}
-	return 1
+func (r GetPaymentRequest) Operation() Operation {
+	return versioned(r.Version, PaGetPayment, PaGetPaymentV2)
 }
 
 func readGetPaymentRequest(op Operation, el *etree.Element) (Message, error) {
@@ -386,14 +373,14 @@ func readGetPaymentRequest(op Operation, el *etree.Element) (Message, error) {
 // Append appends the request.
 func (r GetPaymentRequest) Append(b []byte) []byte {
 	root := requestRoots[r.Operation()]
-	b = appendRoot(b, root)
+	b = append(b, root.start...)
 	b = r.Target.append(b)
 	b = r.QRCode.append(b)
 	b = appendOptionalAmount(b, "amount", r.Amount)
 	b = appendShort(b, "paymentNote", r.PaymentNote, 210)
 	b = appendOptional(b, "transferType", r.TransferType, stTransferType)
 	b = appendOptional(b, "dueDate", r.DueDate, stISODate)
-	return appendRootEnd(b, root)
+	return append(b, root.end...)
 }
 
 // Payment is what is to be paid and where it goes (ctPaymentPA, ctPaymentPAV2).
@@ -420,7 +407,9 @@ type GetPaymentResponse struct {
 }
 
 // Operation is PaGetPayment or PaGetPaymentV2.
-func (r GetPaymentResponse) Operation() Operation { return getPaymentOperation(r.Version) }
+func (r GetPaymentResponse) Operation() Operation {
+	return versioned(r.Version, PaGetPayment, PaGetPaymentV2)
+}
 
 func readGetPaymentResponse(op Operation, el *etree.Element) (Message, error) {
 	fault, err := readFault(el)
@@ -429,7 +418,7 @@ func readGetPaymentResponse(op Operation, el *etree.Element) (Message, error) {
 	}
 	data := el.SelectElement("data")
 	if data == nil {
-		return nil, &SchemaError{Path: el.Tag + "/data", Rule: "absent with outcome OK"}
+		return nil, absent(el, "data")
 	}
 	return GetPaymentResponse{Version: version(op), Payment: &Payment{
 		CreditorReferenceID: value(data, "creditorReferenceId"),
@@ -453,7 +442,7 @@ func (r GetPaymentResponse) Append(b []byte) []byte {
 	}
 	p, kind := r.Payment, transferV1
 	root := responseRoots[r.Operation()]
-	b = appendRoot(b, root)
+	b = append(b, root.start...)
 	b = appendOutcome(b, nil)
 	b = append(b, "<data>"...)
 	b = appendElement(b, "creditorReferenceId", p.CreditorReferenceID)
@@ -477,7 +466,7 @@ func (r GetPaymentResponse) Append(b []byte) []byte {
 	b = appendTransfers(b, p.Transfers, kind)
 	b = appendMetadata(b, p.Metadata)
 	b = append(b, "</data>"...)
-	return appendRootEnd(b, root)
+	return append(b, root.end...)
 }
 
 // SendRTRequest brings a receipt (paSendRTReq, paSendRTV2Request).
@@ -488,14 +477,7 @@ type SendRTRequest struct {
 }
 
 // Operation is PaSendRT or PaSendRTV2.
-func (r SendRTRequest) Operation() Operation { return sendRTOperation(r.Version) }
-
-func sendRTOperation(version int) Operation {
-	if version == 2 {
-		return PaSendRTV2
-	}
-	return PaSendRT
-}
+func (r SendRTRequest) Operation() Operation { return versioned(r.Version, PaSendRT, PaSendRTV2) }
 
 func readSendRTRequest(op Operation, el *etree.Element) (Message, error) {
 	return SendRTRequest{
@@ -508,12 +490,12 @@ func readSendRTRequest(op Operation, el *etree.Element) (Message, error) {
 // Append appends the request.
 func (r SendRTRequest) Append(b []byte) []byte {
 	root := requestRoots[r.Operation()]
-	b = appendRoot(b, root)
+	b = append(b, root.start...)
 	b = r.Target.append(b)
 	b = append(b, "<receipt>"...)
 	b = r.Receipt.append(b, r.Version)
 	b = append(b, "</receipt>"...)
-	return appendRootEnd(b, root)
+	return append(b, root.end...)
 }
 
 // Receipt is ctReceiptV2, field by field; ctReceipt lacks some of them, which
@@ -645,7 +627,7 @@ type SendRTResponse struct {
 }
 
 // Operation is PaSendRT or PaSendRTV2.
-func (r SendRTResponse) Operation() Operation { return sendRTOperation(r.Version) }
+func (r SendRTResponse) Operation() Operation { return versioned(r.Version, PaSendRT, PaSendRTV2) }
 
 func readSendRTResponse(op Operation, el *etree.Element) (Message, error) {
 	fault, err := readFault(el)
@@ -655,9 +637,9 @@ func readSendRTResponse(op Operation, el *etree.Element) (Message, error) {
 // Append appends the response.
 func (r SendRTResponse) Append(b []byte) []byte {
 	root := responseRoots[r.Operation()]
-	b = appendRoot(b, root)
+	b = append(b, root.start...)
 	b = appendOutcome(b, r.Fault)
-	return appendRootEnd(b, root)
+	return append(b, root.end...)
 }
 
 // DemandRequest asks for a notice that does not exist yet, for a service of
@@ -685,12 +667,12 @@ func readDemandRequest(_ Operation, el *etree.Element) (Message, error) {
 // Append appends the request.
 func (r DemandRequest) Append(b []byte) []byte {
 	root := requestRoots[r.Operation()]
-	b = appendRoot(b, root)
+	b = append(b, root.start...)
 	b = r.Target.append(b)
 	b = appendElement(b, "idServizio", r.Service)
 	b = appendElement(b, "idSoggettoServizio", r.ServiceSubject)
 	b = appendElement(b, "datiSpecificiServizioRequest", base64.StdEncoding.EncodeToString(r.Data))
-	return appendRootEnd(b, root)
+	return append(b, root.end...)
 }
 
 // DemandResponse answers a DemandRequest: the notice that was made, or a Fault.
@@ -710,7 +692,7 @@ func readDemandResponse(_ Operation, el *etree.Element) (Message, error) {
 	}
 	r := DemandResponse{Payable: readPayable(el)}
 	if el.SelectElement("qrCode") == nil || r.Option == nil {
-		return nil, &SchemaError{Path: el.Tag + "/qrCode or paymentList", Rule: "absent with outcome OK"}
+		return nil, absent(el, "qrCode or paymentList")
 	}
 	qr := readQRCode(el)
 	r.QRCode = &qr
@@ -723,11 +705,11 @@ func (r DemandResponse) Append(b []byte) []byte {
 		return AppendKO(b, r.Operation(), r.Fault)
 	}
 	root := responseRoots[r.Operation()]
-	b = appendRoot(b, root)
+	b = append(b, root.start...)
 	b = appendOutcome(b, nil)
 	if r.QRCode != nil {
 		b = r.QRCode.append(b)
 	}
 	b = r.Payable.append(b)
-	return appendRootEnd(b, root)
+	return append(b, root.end...)
 }

@@ -49,7 +49,8 @@ func many(name string, c content, least, most int) particle {
 	return particle{name: name, content: c, min: least, max: most}
 }
 
-func choice(branches ...particle) particle { return particle{choice: branches, min: 1, max: 1} }
+func choice(branches ...particle) particle    { return particle{choice: branches, min: 1, max: 1} }
+func optChoice(branches ...particle) particle { return particle{choice: branches, max: 1} }
 
 // extend is xsd:extension: what is added stands behind the base.
 func extend(base sequence, added ...particle) sequence {

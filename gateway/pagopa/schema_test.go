@@ -56,13 +56,64 @@ func unavailable(t testing.TB, why string) {
 	t.Skip(why)
 }
 
-// samples returns the sample messages of paForNode by file name, without
-// their XML declaration.
-func samples(t testing.TB) map[string][]byte {
+// service is what the tests know of one of the two SOAP services.
+type service struct {
+	name                string // of its XSD
+	requests, responses *table
+	operation           func(soap.Name) (Operation, bool)
+	messages            func() map[string]Message
+	samples             []string // patterns of file names
+	sampled             int      // files they match
+	samplesRead         func() map[string]Message
+}
+
+var services = []service{
+	{"paForNode", &paForNodeRequests, &paForNodeResponses, PaForNodeOperation, fullMessages,
+		[]string{"pa*"}, 16, readSamples},
+	{"nodeForPsp", &nodeForPspRequests, &nodeForPspResponses, NodeForPspOperation, fullNodeMessages,
+		[]string{"verif*", "activate*", "send*", "demand*"}, 17, readNodeSamples},
+}
+
+// The two versions of the official schemas.
+const (
+	inProduction = "pagopa-api"
+	later        = "pagopa-api-SANP3.13.0"
+)
+
+// forEachService runs a test once for each service.
+func forEachService(t *testing.T, test func(t *testing.T, s service)) {
+	t.Parallel()
+	for _, s := range services {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
+}
+
+// read reads a message of either direction.
+func (s *service) read(env *soap.Envelope) (Message, error) {
+	m, err := s.requests.read(env)
+	if errors.Is(err, ErrUnknown) {
+		return s.responses.read(env)
+	}
+	return m, err
+}
+
+// sampleMessages returns the sample messages of a service by file name,
+// without their XML declaration.
+func (s *service) sampleMessages(t testing.TB) map[string][]byte {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(shared(t, "samples"), "pa*.xml"))
-	if err != nil || len(files) != 16 {
-		t.Fatalf("%d samples of paForNode, %v; want 16", len(files), err)
+	var files []string
+	for _, pattern := range s.samples {
+		matches, err := filepath.Glob(filepath.Join(shared(t, "samples"), pattern+".xml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, matches...)
+	}
+	if len(files) != s.sampled {
+		t.Fatalf("%d samples of %s, want %d", len(files), s.name, s.sampled)
 	}
 	messages := make(map[string][]byte)
 	for _, file := range files {
@@ -76,15 +127,16 @@ func samples(t testing.TB) map[string][]byte {
 	return messages
 }
 
-// xmllint says of each message whether it is valid for paForNode.xsd.
-func xmllint(t testing.TB, messages map[string][]byte) map[string]bool {
+// xmllint says of each message whether it is valid for a version of the
+// service's schema.
+func (s *service) xmllint(t testing.TB, version string, messages map[string][]byte) map[string]bool {
 	t.Helper()
 	tool, err := exec.LookPath("xmllint")
 	if err != nil {
 		unavailable(t, "xmllint is not installed")
 	}
 	dir := t.TempDir()
-	args := []string{"--nonet", "--noout", "--schema", shared(t, "pagopa-api/wsdl/xsd/paForNode.xsd")}
+	args := []string{"--nonet", "--noout", "--schema", shared(t, version+"/wsdl/xsd/"+s.name+".xsd")}
 	for name, message := range messages {
 		if err := os.WriteFile(filepath.Join(dir, name), message, 0o600); err != nil {
 			t.Fatal(err)
@@ -115,6 +167,18 @@ func xmllint(t testing.TB, messages map[string][]byte) map[string]bool {
 	return valid
 }
 
+// mustBeValid fails for each message that one of the versions refuses.
+func (s *service) mustBeValid(t testing.TB, messages map[string][]byte) {
+	t.Helper()
+	for _, version := range []string{inProduction, later} {
+		for name, ok := range s.xmllint(t, version, messages) {
+			if !ok {
+				t.Errorf("%s: not valid for %s of %s:\n%s", name, s.name, version, messages[name])
+			}
+		}
+	}
+}
+
 func parse(t testing.TB, body []byte) *soap.Envelope {
 	t.Helper()
 	env, err := soap.Parse(soap.AppendEnvelope(nil, func(b []byte) []byte { return append(b, body...) }))
@@ -128,8 +192,8 @@ func parse(t testing.TB, body []byte) *soap.Envelope {
 func verdict(t testing.TB, body []byte) error {
 	t.Helper()
 	env := parse(t, body)
-	for _, messages := range []map[string]message{paForNodeRequests, paForNodeResponses} {
-		if m, ok := messages[env.Operation.Local]; ok && env.Operation.Space == PaForNodeNamespace {
+	for _, t := range []*table{&paForNodeRequests, &paForNodeResponses, &nodeForPspRequests, &nodeForPspResponses} {
+		if m, ok := t.find(env.Operation); ok {
 			return validate(env.Body, m.schema)
 		}
 	}
@@ -137,23 +201,32 @@ func verdict(t testing.TB, body []byte) error {
 }
 
 // TestVerdictsAreThoseOfXMLLint changes good messages in ways that find the
-// edges of each type, and asks both validators.
+// edges of each type, and asks both validators. Where the versions of the
+// schema differ the later one is ours.
 func TestVerdictsAreThoseOfXMLLint(t *testing.T) {
-	t.Parallel()
-	bases := samples(t)
-	for name, m := range fullMessages() {
+	forEachService(t, testVerdicts)
+}
+
+func testVerdicts(t *testing.T, s service) {
+	bases := s.sampleMessages(t)
+	for name, m := range s.messages() {
 		bases["full-"+name] = m.Append(nil)
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	mutants := make(map[string][]byte)
 	for _, name := range slices.Sorted(maps.Keys(bases)) {
 		mutants[name] = bases[name]
-		for i := range 40 {
+		for i := range 100 {
 			mutants[fmt.Sprintf("%s.%d", name, i)] = mutate(t, rnd, bases[name])
 		}
 	}
+	for name, before := range s.xmllint(t, inProduction, mutants) {
+		if err := verdict(t, mutants[name]); before && err != nil {
+			t.Errorf("%s: valid in production, we say %v:\n%s", name, err, mutants[name])
+		}
+	}
 	valid := 0
-	for name, want := range xmllint(t, mutants) {
+	for name, want := range s.xmllint(t, later, mutants) {
 		if want {
 			valid++
 		}
@@ -180,10 +253,13 @@ var values = []string{
 	"a@b", "a@b.c", "a@b..c", "a@@b", "@b", "a@", "à@b.it", "a+b_c.d-e@f-g.it", " a@b.it",
 	"QUJD", "QUI=", "QQ==", "QR==", "QUJ=", "QUJDR", " QUJD\nQUJD ", "=", "QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJD",
 	"80014480828", "8001448082", "800144808280", "8001448082a", "80014480828\n", "٨٠٠١٤٤٨٠٨٢٨",
+	"97735020584_aB3dE6gH9k", "97735020584_aB3dE6gH9", "9_aB3dE6gH9k", "97735020584-aB3dE6gH9k", "97735020584_aB3dE6gH9kL", "RSSMRA80A01H501UX9_aB3dE6gH9k", "RSSMRA80A01H501UX99_aB3dE6gH9k",
+	"1800000", "1800001", "+1800000", "0001800000", "-1800001", "-0", "1800000.0", "1e3", "--1", "+", "000012345678", "00001234567a",
+	"IT60X0542811101000000123456", "it60", "it60x", "IT60 X054", "I160X", "cash", "creditCard", "Cash", "onLine", "frontOffice", "CP", "PPAL", "BBTX", "CHECKOUT", "POS", "checkout",
 	"301202600000004244", "30120260000000424", "901202600000004244", "3012026000000042444", "00001", "0000", "à&<>ù", "𝔞𝔟",
 }
 
-var lengths = []int{1, 2, 4, 5, 6, 11, 12, 16, 17, 18, 20, 21, 35, 36, 70, 71, 72, 73, 140, 141, 210, 211, 250, 251, 256, 257}
+var lengths = []int{1, 2, 4, 5, 6, 7, 8, 11, 12, 15, 16, 17, 18, 20, 21, 35, 36, 70, 71, 72, 73, 140, 141, 210, 211, 250, 251, 256, 257}
 
 var notBase64 = regexp.MustCompile(`[^A-Za-z0-9+/= \t\r\n]`)
 
@@ -215,7 +291,7 @@ func mutate(t *testing.T, rnd *rand.Rand, body []byte) []byte {
 	case 5:
 		el.CreateAttr([]string{"a", "xml:lang", "nil"}[rnd.IntN(3)], "true")
 	case 6:
-		el.CreateAttr("xmlns", []string{"", PaForNodeNamespace}[rnd.IntN(2)])
+		el.CreateAttr("xmlns", []string{"", doc.Root().NamespaceURI()}[rnd.IntN(2)])
 	case 7:
 		el.Tag = strings.ToUpper(el.Tag)
 	case 8:
@@ -226,7 +302,7 @@ func mutate(t *testing.T, rnd *rand.Rand, body []byte) []byte {
 		leaf.CreateElement("idPA")
 	case 11:
 		el.CreateAttr("xmlns:xsi", xsiNamespace)
-		el.CreateAttr("xsi:schemaLocation", PaForNodeNamespace+" paForNode.xsd")
+		el.CreateAttr("xsi:schemaLocation", doc.Root().NamespaceURI()+" x.xsd")
 	case 12: // the same in CDATA
 		leaf.SetCData(leaf.Text())
 	default:
@@ -237,9 +313,9 @@ func mutate(t *testing.T, rnd *rand.Rand, body []byte) []byte {
 		// Where libxml2 does not do as the schema says: it skips over what is no
 		// base64, and keeps the blanks around some dates and numbers.
 		switch leaf.Tag {
-		case "MBDAttachment", "hashDocumento", "datiSpecificiServizioRequest":
+		case "MBDAttachment", "hashDocumento", "datiSpecificiServizioRequest", "datiSpecificiServizio":
 			text = notBase64.ReplaceAllString(text, "")
-		case "dueDate", "retentionDate", "paymentDateTime", "applicationDate", "transferDate", "idTransfer", "serial":
+		case "dueDate", "retentionDate", "paymentDateTime", "applicationDate", "transferDate", "idTransfer", "serial", "expirationTime":
 			text = strings.TrimSpace(text)
 		}
 		leaf.SetText(text)
@@ -277,7 +353,7 @@ func TestStricterThanTheSchema(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	for name, ok := range xmllint(t, valid) {
+	for name, ok := range services[0].xmllint(t, later, valid) {
 		if !ok && name != "xsi:type" { // stText35 is no token: invalid there too
 			t.Errorf("%s: xmllint refuses it too", name)
 		}

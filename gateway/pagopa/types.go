@@ -15,8 +15,8 @@ import (
 	"github.com/nodogate/nodogate/gateway/money"
 )
 
-// The simple types of sac-common-types-1.0.xsd and paForNode.xsd, under the
-// names they have there.
+// The simple types of sac-common-types-1.0.xsd, paForNode.xsd and
+// nodeForPsp.xsd, under the names they have there.
 var (
 	xsdString       = &simpleType{name: "string", valid: func(string) bool { return true }}
 	xsdBoolean      = &simpleType{name: "boolean", collapse: true, valid: oneOf("true", "false", "1", "0")}
@@ -57,6 +57,22 @@ var (
 	stBase64Binary72    = &simpleType{name: "stBase64Binary72", collapse: true, valid: func(s string) bool {
 		return len(s) >= 4 && len(s) <= 72 && isBase64(s)
 	}}
+
+	stPaymentToken   = text("stPaymentToken", 1, 35)
+	stPassword       = text("stPassword", 8, 15)
+	stIDPSP          = text("stIdPSP", 1, 35)
+	stIDBroker       = text("stIdBroker", 1, 35)
+	stIDChannel      = text("stIdChannel", 1, 35)
+	stPostalAccount  = &simpleType{name: "stPostalAccount", valid: matches(`[0-9]{12}`)}
+	stIdempotencyKey = &simpleType{name: "stIdempotencyKey", valid: matches(`[a-zA-Z0-9]{2,18}_[a-zA-Z0-9]{10}`)}
+	stExpirationTime = &simpleType{name: "stExpirationTime", collapse: true, valid: isExpirationTime}
+	// Two types have the name stIBAN: that of nodeForPsp.xsd looks at it.
+	stIBANForPSP = &simpleType{name: "stIBAN", valid: matches(`[a-zA-Z]{2}[0-9]{2}[a-zA-Z0-9]{1,30}`)}
+
+	stPaymentMethod    = &simpleType{name: "stPaymentMethod", valid: oneOf("cash", "creditCard", "bancomat", "other")}
+	stPaymentChannel   = &simpleType{name: "stPaymentChannel", valid: oneOf("frontOffice", "atm", "onLine", "app", "other")}
+	stPaymentMethodFee = &simpleType{name: "stPaymentMethodFee", valid: oneOf("BBT", "BP", "AD", "CP", "PO", "OBEP", "JIF", "MYBK", "PPAL")}
+	stTouchpointFee    = &simpleType{name: "stTouchpointFee", valid: oneOf("IO", "WISP", "CHECKOUT", "PSP", "ATM", "BETTING", "TS", "HB", "POS")}
 )
 
 // text is a string of least to most characters (not bytes).
@@ -95,6 +111,19 @@ func isAmountNotZero(s string) bool {
 func isInt(s string) bool {
 	_, err := strconv.ParseInt(s, 10, 32)
 	return err == nil
+}
+
+var isInteger = matches(`[+-]?[0-9]+`)
+
+// isExpirationTime: an xsd:integer that is at most half an hour of
+// milliseconds, and not at least anything.
+func isExpirationTime(s string) bool { return isInteger(s) && parseInteger(s) <= 1_800_000 }
+
+// parseInteger is the value of an xsd:integer, or the one closest to it that
+// an int64 can hold.
+func parseInteger(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
 }
 
 // isIDTransfer compares values, as an enumeration of an int does: "+01" is 1.

@@ -9,16 +9,27 @@ import (
 	"github.com/nodogate/nodogate/gateway/soap"
 )
 
-func appendRoot(b []byte, root string) []byte {
-	b = append(b, "<pafn:"...)
-	b = append(b, root...)
-	return append(b, ` xmlns:pafn="`+PaForNodeNamespace+`">`...)
-}
+// root is the root element of a message, as it is written.
+type root struct{ start, end string }
 
-func appendRootEnd(b []byte, root string) []byte {
-	b = append(b, "</pafn:"...)
-	b = append(b, root...)
-	return append(b, '>')
+// requestRoots and responseRoots have the root of each operation's messages.
+var (
+	requestRoots  = roots(&paForNodeRequests, &nodeForPspRequests)
+	responseRoots = roots(&paForNodeResponses, &nodeForPspResponses)
+)
+
+func roots(tables ...*table) map[Operation]root {
+	byOperation := make(map[Operation]root)
+	for _, t := range tables {
+		for name, m := range t.messages {
+			name = t.prefix + ":" + name
+			byOperation[m.operation] = root{
+				start: "<" + name + " xmlns:" + t.prefix + `="` + t.namespace + `">`,
+				end:   "</" + name + ">",
+			}
+		}
+	}
+	return byOperation
 }
 
 // appendElement appends an element that holds text as it is.

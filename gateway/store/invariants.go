@@ -59,6 +59,11 @@ SELECT an.school, an.number
   JOIN attempts a ON a.id = an.attempt
   JOIN cart_notices c ON c.cart = a.cart AND c.school = an.school AND c.number = an.number
  WHERE an.live AND c.settled`},
+	{"section 4: a token that is paid has its receipt", `
+SELECT k.school, k.id
+  FROM tokens k
+  LEFT JOIN receipts r ON r.school = k.school AND r.receipt_id = k.id AND r.role = 'creditor'
+ WHERE (k.state = 'paid' OR k.outcome = 'OK') AND r.id IS NULL`},
 	{"I5: carts and attempts name notices that are there", `
 SELECT c.school, c.number
   FROM cart_notices c

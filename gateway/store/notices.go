@@ -103,33 +103,40 @@ func (t *tx) insertNotices(list []gateway.Notice) (lost []int, err error) {
 	return lost, nil
 }
 
-// The live attempt comes with the notice: a reader of one row must not see half
+// The live attempt and token come with the notice: a reader of one row must not see half
 // of a change.
 const selectNotice = `
 SELECT n.school, n.number, n.seq, n.state, n.version, n.debtor_enc, n.class, n.description, n.amount_cents, n.past_amounts,
        n.due_date, n.payable_after_due, n.held, n.taxonomy, n.deduction, n.external_id, n.campaign, n.transfers, n.fingerprint,
        n.created_at, n.changed_at, n.paid_at, n.settled_by,
-       coalesce(a.state, ''), coalesce(a.id, ''), coalesce(a.method, ''), coalesce(a.psp, ''), a.lapses_at`
+       coalesce(a.state, ''), coalesce(a.id, ''), coalesce(a.method, ''), coalesce(a.psp, ''), a.lapses_at,
+       coalesce(tk.id, ''), tk.expires_at`
 
 const fromNotices = `
   FROM notices n
   LEFT JOIN attempt_notices an ON an.school = n.school AND an.number = n.number AND an.live
-  LEFT JOIN attempts a ON a.id = an.attempt`
+  LEFT JOIN attempts a ON a.id = an.attempt
+  LEFT JOIN tokens tk ON tk.school = n.school AND tk.number = n.number AND tk.state = 'active'`
 
 // scanNotice scans the columns of selectNotice and then those of more.
 func (t *tx) scanNotice(r row, more ...any) (opener[gateway.Notice], error) {
 	var n gateway.Notice
 	var sealed []byte
 	var p gateway.NoticePayment
+	var k gateway.NoticeToken
 	dest := append([]any{&n.School, number{&n.Number}, &n.Seq, &n.State, &n.Version, &sealed, &n.Debtor.Class, &n.Description,
 		&n.Amount, jsonText{&n.PastAmounts}, day{&n.DueDate}, &n.PayableAfterDue, &n.Held, &n.Taxonomy, &n.Deduction,
 		&n.ExternalID, &n.Campaign, jsonText{&n.Transfers}, digest{&n.Fingerprint}, instant{&n.CreatedAt}, instant{&n.ChangedAt},
-		instant{&n.PaidAt}, &n.SettledBy, &p.State, &p.Attempt, &p.Method, &p.PSP, instant{&p.ExpiresAt}}, more...)
+		instant{&n.PaidAt}, &n.SettledBy, &p.State, &p.Attempt, &p.Method, &p.PSP, instant{&p.ExpiresAt},
+		&k.ID, instant{&k.ExpiresAt}}, more...)
 	if err := r.Scan(dest...); err != nil {
 		return nil, notFound(err)
 	}
 	if p.Attempt != "" {
 		n.Payment = &p
+	}
+	if k.ID != "" {
+		n.Token = &k
 	}
 	return func() (gateway.Notice, error) {
 		k, err := t.key(string(n.School))
@@ -299,6 +306,7 @@ const selectNoticesOfFamily = selectNotice + `,
   LEFT JOIN pupils p ON p.school = f.school AND p.id = f.pupil
   LEFT JOIN attempt_notices an ON an.school = n.school AND an.number = n.number AND an.live
   LEFT JOIN attempts a ON a.id = an.attempt
+  LEFT JOIN tokens tk ON tk.school = n.school AND tk.number = n.number AND tk.state = 'active'
  ORDER BY n.seq DESC
  LIMIT $2`
 

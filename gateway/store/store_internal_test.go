@@ -51,6 +51,11 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"CartsOfAccount", selectCartsOfAccount, 2, []string{"carts_account (account=?"}},
 		{"ClaimMessages", db.claim, 3, []string{"outbox_waiting", "outbox_order (kind=? AND aggregate=? AND seq<?)"}},
 		{"AccountByUsername", selectAccountByUsername, 1, []string{"(username_hash=?)"}},
+		{"DropExpired, once", deleteExpiredOnce, 1, []string{"once_expiry (expires_at<?)"}},
+		{"DropExpired, outbox", deleteDoneOutbox, 1, []string{"outbox_done (done_at<?)"}},
+		{"PayersOf, pupils", selectPupilsOfNotice, 2, []string{"pupils_code (school=? AND code_hash=?)"}},
+		{"PayersOf, payers", selectPayersOfNotice, 2, []string{"pupils_code (school=? AND code_hash=?)", "payers_code (code_hash=? AND school=?)"}},
+		{"SchoolByPostalAccount", selectSchoolByPostalAccount, 1, []string{"schools_postal (postal_account=?)"}},
 		{"DeleteExpired", deleteExpiredSessions, 1, []string{"sessions_expiry (expires_at<?)"}},
 	} {
 		args := slices.Repeat([]any{nil}, c.args)

@@ -117,7 +117,13 @@ func FromMessage(m pagopa.Receipt) (receipts.Receipt, error) {
 	return r, nil
 }
 
-// ToMessage is the inverse. The time of payment is written in Rome's time with
+// Write writes the SOAP request that brings a receipt to a creditor, a
+// paSendRTV2. Parse reads it back.
+func Write(to pagopa.Target, r receipts.Receipt) []byte {
+	return soap.AppendEnvelope(nil, pagopa.SendRTRequest{Version: 2, Target: to, Receipt: ToMessage(r)}.Append)
+}
+
+// ToMessage is the inverse of FromMessage. The time of payment is written in Rome's time with
 // its zone, so that it is read right by those too who do not look at the zone.
 func ToMessage(r receipts.Receipt) pagopa.Receipt {
 	m := pagopa.Receipt{

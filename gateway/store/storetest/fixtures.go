@@ -101,6 +101,15 @@ func attempt(id, cart string) gateway.Attempt {
 	}
 }
 
+func token(id string, n gateway.Notice) gateway.Token {
+	return gateway.Token{
+		ID: id, School: n.School, Number: n.Number, State: gateway.TokenActive,
+		Peer:   gateway.Peer{PSP: "BANK", Name: "Bank", Broker: "97735020584", Channel: "97735020584_01"},
+		Amount: n.Amount, Transfers: n.Transfers, PaymentNote: "note", Once: "scope",
+		CreatedAt: Now(), ExpiresAt: Now().Add(30 * time.Minute), ChangedAt: Now(),
+	}
+}
+
 func account(id, username string, code gateway.FiscalCode) gateway.Account {
 	return gateway.Account{
 		ID: id, Username: username, Code: code, FirstName: "Laura", LastName: "Bianchi", Email: "laura.bianchi@example.org",

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Carts", carts},
 		{"Attempts", attempts},
 		{"DueAttempts", dueAttempts},
+		{"Tokens", tokens},
 		{"Pupils", pupils},
 		{"Accounts", accounts},
 		{"Clients", clients},
@@ -629,6 +631,46 @@ func attempts(w world) {
 	}
 }
 
+func tokens(w world) {
+	n := notice(schoolA, 1)
+	w.add(n)
+	first := token("k-1", n)
+	w.update(func(tx gateway.Tx) error {
+		if err := tx.InsertToken(first); err != nil {
+			return err
+		}
+		w.wants("InsertToken on a notice that has an active one", tx.InsertToken(token("k-2", n)), gateway.ErrConflict)
+		return nil
+	})
+	w.view(func(tx gateway.Tx) error {
+		got, err := tx.Token("k-1")
+		if err != nil || !reflect.DeepEqual(got, first) {
+			w.Errorf("Token = %+v, %v; want %+v", got, err, first)
+		}
+		_, err = tx.Token("k-0")
+		w.wants("Token that is not there", err, gateway.ErrNotFound)
+		seen, err := tx.Notice(n.School, n.Number)
+		if err != nil || seen.Token == nil || seen.Token.ID != "k-1" || !seen.Token.ExpiresAt.Equal(first.ExpiresAt) {
+			w.Errorf("the notice has token %+v, %v", seen.Token, err)
+		}
+		return nil
+	})
+	first.State, first.Outcome, first.ChangedAt = gateway.TokenKO, "KO", Now().Add(time.Minute)
+	w.update(func(tx gateway.Tx) error {
+		if err := tx.SaveToken(first); err != nil {
+			return err
+		}
+		w.wants("SaveToken that is not there", tx.SaveToken(token("k-0", n)), gateway.ErrNotFound)
+		return tx.InsertToken(token("k-2", n)) // the way is free
+	})
+	w.view(func(tx gateway.Tx) error {
+		if got, err := tx.Token("k-1"); err != nil || !reflect.DeepEqual(got, first) {
+			w.Errorf("Token after SaveToken = %+v, %v; want %+v", got, err, first)
+		}
+		return nil
+	})
+}
+
 func dueAttempts(w world) {
 	states := []gateway.AttemptState{
 		gateway.AttemptCreated, gateway.AttemptSent, gateway.AttemptUnknown, gateway.AttemptAuthorised,
@@ -788,6 +830,18 @@ func once(w world) {
 	again.CreatedAt, again.ExpiresAt = done.ExpiresAt, done.ExpiresAt.Add(time.Hour)
 	w.update(func(tx gateway.Tx) error { return tx.PutOnce(again) })
 	equal(w, "fingerprint after the first expired", get().Fingerprint, again.Fingerprint)
+	if err := w.DropExpired(w.Context(), again.ExpiresAt.Add(-time.Microsecond)); err != nil {
+		w.Fatal(err)
+	}
+	equal(w, "kept until it expires", get().Fingerprint, again.Fingerprint)
+	if err := w.DropExpired(w.Context(), again.ExpiresAt); err != nil {
+		w.Fatal(err)
+	}
+	w.view(func(tx gateway.Tx) error {
+		_, err := tx.OnceRecord("s")
+		w.wants("OnceRecord of an expired one", err, gateway.ErrNotFound)
+		return nil
+	})
 	w.update(func(tx gateway.Tx) error { return errors.Join(tx.DeleteOnce("s"), tx.DeleteOnce("s")) })
 	w.view(func(tx gateway.Tx) error {
 		_, err := tx.OnceRecord("s")

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package nodeforpsp is the node face: the SOAP service nodeForPsp, for PSPs
+// that are linked straight to us. Here a notice is kept for one payer by a
+// token, and a PSP's outcome becomes a receipt of our making.
+//
+// Envelopes are gateway/soap's, messages gateway/pagopa's, tokens and receipts
+// the gateway's; here is who may call, the translation, and the table of PPT
+// codes. Only notices of the schools of this installation can be paid here: a
+// notice of another creditor, whom the national node reaches, is out of scope.
+//
+// What a caller gets wrong: a KO with PPT_TOKEN_SCADUTO or
+// PPT_PAGAMENTO_DUPLICATO to an outcome OK does not mean that nothing was
+// recorded. The money that the PSP took is on record, as an anomaly.
+package nodeforpsp
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/pagopa"
+	"github.com/nodogate/nodogate/gateway/soap"
+	"github.com/nodogate/nodogate/iuv"
+	"github.com/nodogate/nodogate/receipts"
+)
+
+// Path is where the face is mounted.
+const Path = "/soap/node-for-psp"
+
+// PSP is a provider that may call, with the password of its channel.
+type PSP struct {
+	gateway.Peer
+	Password [sha256.Size]byte // SHA-256 of the password
+}
+
+// Config is what the face is made of; Service and Duration are required.
+type Config struct {
+	Service  *gateway.Service
+	PSPs     []PSP
+	Duration *prometheus.HistogramVec // see soap.NewDuration
+	Log      *slog.Logger             // nil: silent
+}
+
+type face struct {
+	svc  *gateway.Service
+	psps map[gateway.PSPID]PSP
+	log  *slog.Logger
+}
+
+// New makes the face.
+func New(cfg Config) http.Handler {
+	f := &face{cfg.Service, map[gateway.PSPID]PSP{}, cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
+	for _, p := range cfg.PSPs {
+		f.psps[p.PSP] = p
+	}
+	return soap.Handler(soap.Service{
+		Face: "node",
+		Operation: func(n soap.Name) (string, bool) {
+			op, known := pagopa.NodeForPspOperation(n)
+			return string(op), known
+		},
+		Serve:  f.serve,
+		Failed: func(op string, err error) soap.Answer { return failed(pagopa.Operation(op), err) },
+	}, cfg.Duration, f.log)
+}
+
+func (f *face) serve(ctx context.Context, op string, env *soap.Envelope, raw []byte) (a soap.Answer) {
+	msg, err := pagopa.ReadNodeForPsp(env)
+	if err != nil {
+		return node(pagopa.Operation(op), pagopa.PPTSintassiExtraXSD, "")
+	}
+	switch m := msg.(type) {
+	case pagopa.VerifyNoticeRequest:
+		a = f.verify(ctx, m)
+		a.School, a.Notice = m.CreditorCode, m.NoticeNumber
+	case pagopa.BollettinoRequest:
+		a = f.bollettino(ctx, m)
+		a.Notice = m.NoticeNumber
+	case pagopa.ActivateRequest:
+		a = f.activate(ctx, m)
+		a.School, a.Notice = m.CreditorCode, m.NoticeNumber
+	case pagopa.OutcomeRequest:
+		a = f.outcome(ctx, m, raw)
+	case pagopa.DemandNoticeRequest:
+		a = f.demand(m)
+	default:
+		a = failed(pagopa.Operation(op), errors.New("message without a case"))
+	}
+	return a
+}
+
+// node answers with a fault of the node.
+func node(op pagopa.Operation, code pagopa.FaultCode, description string) soap.Answer {
+	return ko(op, pagopa.NewNodeFault(code, description))
+}
+
+func ko(op pagopa.Operation, f *pagopa.Fault) soap.Answer {
+	return soap.Answer{
+		Status: http.StatusOK, Outcome: soap.OutcomeKO, Code: string(f.Code),
+		Body: soap.AppendEnvelope(nil, func(b []byte) []byte { return pagopa.AppendKO(b, op, f) }),
+	}
+}
+
+func envelope(m pagopa.Message) []byte { return soap.AppendEnvelope(nil, m.Append) }
+
+func ok(body []byte) soap.Answer {
+	return soap.Answer{Status: http.StatusOK, Outcome: soap.OutcomeOK, Body: body}
+}
+
+func failed(op pagopa.Operation, err error) soap.Answer {
+	a := node(op, pagopa.PPTSystemError, "")
+	a.Outcome, a.Err = soap.OutcomeError, err
+	return a
+}
+
+// The two tables from the gateway's errors to codes: what the node itself says,
+// and what it hands on from the creditor as PPT_ERRORE_EMESSO_DA_PAA.
+var (
+	nodeFaults = []struct {
+		err  error
+		code pagopa.FaultCode
+	}{
+		{gateway.ErrUnknownSchool, pagopa.PPTDominioSconosciuto},
+		{gateway.ErrNoticePaid, pagopa.PPTPagamentoDuplicato},
+		{gateway.ErrInProgress, pagopa.PPTPagamentoInCorso},
+		{gateway.ErrKeyReused, pagopa.PPTErroreIdempotenza},
+		{gateway.ErrTokenUnknown, pagopa.PPTTokenSconosciuto},
+	}
+	creditorFaults = []struct {
+		err  error
+		code pagopa.FaultCode
+	}{
+		{gateway.ErrNotFound, pagopa.PAAPagamentoSconosciuto},
+		{gateway.ErrNoticeCancelled, pagopa.PAAPagamentoAnnullato},
+		{gateway.ErrNoticeExpired, pagopa.PAAPagamentoScaduto},
+		{gateway.ErrNoticeHeld, pagopa.PAASemantica},
+	}
+)
+
+func refuse(op pagopa.Operation, creditor string, err error) soap.Answer {
+	for _, row := range nodeFaults {
+		if errors.Is(err, row.err) {
+			return node(op, row.code, "")
+		}
+	}
+	for _, row := range creditorFaults {
+		if errors.Is(err, row.err) {
+			return ko(op, pagopa.NewCreditorFault(pagopa.NewFault(row.code, creditor, "")))
+		}
+	}
+	return failed(op, err)
+}
+
+// authenticate checks the head of a request in the order of the protocol; the
+// code is empty when all is right.
+func (f *face) authenticate(h pagopa.PSPHead) (gateway.Peer, pagopa.FaultCode) {
+	p, known := f.psps[gateway.PSPID(h.PSP)]
+	sum := sha256.Sum256([]byte(h.Password))
+	right := subtle.ConstantTimeCompare(sum[:], p.Password[:]) == 1
+	switch {
+	case !known:
+		return gateway.Peer{}, pagopa.PPTPSPSconosciuto
+	case h.BrokerPSP != p.Broker:
+		return gateway.Peer{}, pagopa.PPTIntermediarioPSPSconosciuto
+	case h.Channel != p.Channel:
+		return gateway.Peer{}, pagopa.PPTCanaleSconosciuto
+	case !right:
+		return gateway.Peer{}, pagopa.PPTAutenticazione
+	}
+	return p.Peer, ""
+}
+
+// find looks a notice up for a question. A number that cannot be one of ours is
+// looked for all the same, so that an unknown school is told first.
+func (f *face) find(ctx context.Context, creditor, number string) (gateway.Notice, gateway.School, error) {
+	parsed, err := iuv.Parse(number)
+	if err != nil {
+		parsed = iuv.Number{}
+	}
+	return f.svc.FindForPSP(ctx, gateway.SchoolCode(creditor), parsed)
+}
+
+func (f *face) verify(ctx context.Context, m pagopa.VerifyNoticeRequest) soap.Answer {
+	if _, code := f.authenticate(m.PSPHead); code != "" {
+		return node(m.Operation(), code, "")
+	}
+	n, school, err := f.find(ctx, m.CreditorCode, m.NoticeNumber)
+	if err != nil {
+		return refuse(m.Operation(), m.CreditorCode, err)
+	}
+	return ok(envelope(pagopa.VerifyNoticeResponse{PSPPayable: payable(n, school)}))
+}
+
+func (f *face) bollettino(ctx context.Context, m pagopa.BollettinoRequest) soap.Answer {
+	if _, code := f.authenticate(m.PSPHead); code != "" {
+		return node(m.Operation(), code, "")
+	}
+	// The bulletin's Data Matrix names the account, not the school.
+	school, err := f.svc.SchoolByPostalAccount(ctx, m.PostalAccount)
+	if err != nil {
+		return refuse(m.Operation(), "", err)
+	}
+	n, school, err := f.find(ctx, string(school.Code), m.NoticeNumber)
+	if err != nil {
+		return refuse(m.Operation(), string(school.Code), err)
+	}
+	return ok(envelope(pagopa.BollettinoResponse{PSPPayable: payable(n, school), NoticeNumber: n.Number.String()}))
+}
+
+func payable(n gateway.Notice, school gateway.School) pagopa.PSPPayable {
+	return pagopa.PSPPayable{
+		Options:     []pagopa.PSPOption{{Amount: n.Amount, Options: "EQ", DueDate: n.DueDate.String(), AllPostal: n.AllPostal(school)}},
+		Description: n.Description, CreditorCode: string(school.Code), CompanyName: school.Name,
+	}
+}
+
+func (f *face) activate(ctx context.Context, m pagopa.ActivateRequest) soap.Answer {
+	op := m.Operation()
+	peer, code := f.authenticate(m.PSPHead)
+	if code != "" {
+		return node(op, code, "")
+	}
+	var life time.Duration
+	if m.Expiration != nil {
+		// The schema knows a greatest expirationTime only.
+		if life = *m.Expiration; life < gateway.MinTokenLife {
+			return node(op, pagopa.PPTSemantica, "expirationTime troppo breve")
+		}
+	}
+	number, err := iuv.Parse(m.NoticeNumber)
+	if err != nil {
+		if _, err := f.svc.School(ctx, gateway.SchoolCode(m.CreditorCode)); errors.Is(err, gateway.ErrNotFound) {
+			return refuse(op, m.CreditorCode, gateway.ErrUnknownSchool)
+		}
+		return refuse(op, m.CreditorCode, gateway.ErrNotFound)
+	}
+	if m.Version == 1 {
+		n, _, err := f.svc.FindForPSP(ctx, gateway.SchoolCode(m.CreditorCode), number)
+		if err == nil && slices.ContainsFunc(n.Transfers, func(t gateway.Transfer) bool { return t.Stamp != nil }) {
+			return node(op, pagopa.PPTSemantica, "marca da bollo: usare activatePaymentNoticeV2")
+		}
+	}
+	same := m
+	same.Password, same.IdempotencyKey = "", ""
+	body, err := f.svc.Activate(ctx, gateway.ActivateRequest{
+		Peer: peer, School: gateway.SchoolCode(m.CreditorCode), Number: number, Life: life, PaymentNote: m.PaymentNote,
+		Repeat: repeat(peer, op, m.IdempotencyKey, same),
+	}, func(a gateway.Activated) []byte {
+		return envelope(pagopa.ActivateResponse{Version: m.Version, Activation: activation(a)})
+	})
+	if err != nil {
+		return refuse(op, m.CreditorCode, err)
+	}
+	return ok(body)
+}
+
+// repeat says what makes a request the same as another: the key within the
+// PSP's use of the operation, and all it asks but the password and the key.
+func repeat(peer gateway.Peer, op pagopa.Operation, key string, same pagopa.Message) gateway.Repeat {
+	r := gateway.Repeat{Fingerprint: sha256.Sum256(same.Append(nil))}
+	if key != "" {
+		r.Scope = gateway.RequestKey("node-for-psp", string(peer.PSP), string(op), key)
+	}
+	return r
+}
+
+func activation(a gateway.Activated) pagopa.Activation {
+	out := pagopa.Activation{
+		Amount: a.Token.Amount, Description: a.Notice.Description, CreditorCode: string(a.School.Code), CompanyName: a.School.Name,
+		Token: a.Token.ID, CreditorReferenceID: a.Notice.Number.IUV(), AllPostal: a.Notice.AllPostal(a.School),
+	}
+	for _, t := range a.Token.Transfers {
+		tr := pagopa.Transfer{ID: t.ID, Amount: t.Amount, Creditor: string(t.School), IBAN: string(t.IBAN), Remittance: t.Remittance, Category: t.Taxonomy}
+		if t.School == a.School.Code {
+			tr.Company = a.School.Name
+		}
+		if t.Stamp != nil {
+			tr.StampRequest = &pagopa.StampRequest{Hash: t.Stamp.Hash, Type: "01", Province: t.Stamp.Province}
+		}
+		out.Transfers = append(out.Transfers, tr)
+	}
+	return out
+}
+
+func (f *face) outcome(ctx context.Context, m pagopa.OutcomeRequest, raw []byte) soap.Answer {
+	op := m.Operation()
+	peer, code := f.authenticate(m.PSPHead)
+	if code != "" {
+		return node(op, code, "")
+	}
+	for i, t := range m.Tokens {
+		if slices.Contains(m.Tokens[:i], t) {
+			return node(op, pagopa.PPTSemantica, "paymentToken ripetuto")
+		}
+	}
+	req := gateway.OutcomeRequest{Peer: peer, Tokens: m.Tokens, OK: m.Outcome == "OK", Raw: raw}
+	if req.OK {
+		// The schema lets them be absent; a receipt cannot be made without.
+		if m.Details == nil {
+			return node(op, pagopa.PPTSemantica, "details obbligatorio con outcome OK")
+		}
+		req.Details = details(m.Details)
+	}
+	same := m
+	same.Password, same.IdempotencyKey = "", ""
+	req.Repeat = repeat(peer, op, m.IdempotencyKey, same)
+	body, err := f.svc.Outcome(ctx, req, func(v gateway.OutcomeVerdict) []byte { return f.verdict(m, v) })
+	if err != nil {
+		return refuse(op, "", err)
+	}
+	a := ok(body)
+	if bytes.Contains(body, []byte("<outcome>KO</outcome>")) {
+		a.Outcome = soap.OutcomeKO // a verdict, perhaps of an earlier time
+	}
+	return a
+}
+
+// verdicts are the codes of what an outcome meets; OutcomeTaken has none.
+var verdicts = map[gateway.OutcomeVerdict]struct {
+	code        pagopa.FaultCode
+	description string
+}{
+	gateway.OutcomeLate:      {pagopa.PPTTokenScaduto, ""},
+	gateway.OutcomeLateKO:    {pagopa.PPTTokenScadutoKO, ""},
+	gateway.OutcomeDuplicate: {pagopa.PPTPagamentoDuplicato, ""},
+	gateway.OutcomeSame:      {pagopa.PPTEsitoGiaAcquisito, "Esito concorde"},
+	gateway.OutcomeOther:     {pagopa.PPTEsitoGiaAcquisito, "Esito discorde"},
+}
+
+func (f *face) verdict(m pagopa.OutcomeRequest, v gateway.OutcomeVerdict) []byte {
+	if v == gateway.OutcomeTaken {
+		return envelope(pagopa.OutcomeResponse{Version: m.Version})
+	}
+	f.log.Warn("outcome with a verdict", "psp", m.PSP, "outcome", m.Outcome, "fault", verdicts[v].code)
+	return envelope(pagopa.OutcomeResponse{Version: m.Version, Fault: pagopa.NewNodeFault(verdicts[v].code, verdicts[v].description)})
+}
+
+func details(d *pagopa.OutcomeDetails) gateway.OutcomeDetails {
+	out := gateway.OutcomeDetails{
+		Method: d.Method, Channel: d.Channel, Fee: d.Fee, CreditorFee: d.CreditorFee, Bundle: d.Bundle, CIBundle: d.CIBundle,
+		ApplicationDate: d.ApplicationDate, TransferDate: d.TransferDate, Stamps: map[gateway.StampRef]string{},
+	}
+	if d.Payer != nil {
+		payer := receipts.Subject(*d.Payer)
+		out.Payer = &payer
+	}
+	for _, s := range d.Stamps {
+		out.Stamps[gateway.StampRef{Token: s.Token, Transfer: s.TransferID}] = s.Attachment
+	}
+	return out
+}
+
+// demand answers a PSP whose customer wants to pay something without a notice.
+func (f *face) demand(m pagopa.DemandNoticeRequest) soap.Answer {
+	if _, code := f.authenticate(m.PSPHead); code != "" {
+		return node(m.Operation(), code, "")
+	}
+	return node(m.Operation(), pagopa.PPTSemantica, "nessun servizio a catalogo")
+}

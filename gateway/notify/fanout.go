@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/iuv"
+)
+
+// mailFor says which events families are told of, and with which mail.
+var mailFor = map[gateway.EventKind]string{
+	gateway.EventNoticeIssued: templateIssued,
+	gateway.EventNoticePaid:   templatePaid,
+}
+
+// mailPayload is the JSON of an outbox row of kind "mail". It holds ids only:
+// the address is looked up when the mail is sent.
+type mailPayload struct {
+	Template string             `json:"template"`
+	School   gateway.SchoolCode `json:"school"`
+	Number   iuv.Number         `json:"number"`
+	Payer    string             `json:"payer"`
+	Receipt  string             `json:"receipt,omitempty"`
+}
+
+// fanOut makes the messages that tell of an event: one mail for each payer of
+// the notice who has an address. A family that gets many notices at once gets as
+// many mails.
+func (w *Worker) fanOut(ctx context.Context, m gateway.Message) ([]gateway.Message, error) {
+	var e gateway.EventPayload
+	if json.Unmarshal(m.Payload, &e) != nil {
+		return nil, fmt.Errorf("event: %w: unreadable payload", ErrPermanent)
+	}
+	template := mailFor[e.Type]
+	if template == "" {
+		return nil, nil
+	}
+	number, err := iuv.Parse(e.Number)
+	if err != nil {
+		return nil, fmt.Errorf("event: %w: no notice number", ErrPermanent)
+	}
+	payers, _, err := w.cfg.Outbox.PayersOf(ctx, e.School, number)
+	if err != nil {
+		return nil, err
+	}
+	var list []gateway.Message
+	for _, p := range payers {
+		if p.Email == "" {
+			continue
+		}
+		payload, err := json.Marshal(mailPayload{template, e.School, number, p.ID, e.Receipt})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, gateway.Message{
+			ID: derivedID(m.ID, p.ID), School: e.School, Kind: kindMail,
+			// So that a payer is told of one notice in order, and the mail of one
+			// waits for nobody else's.
+			Aggregate: string(e.School) + "/" + number.String() + "/" + p.ID,
+			Payload:   payload, At: w.cfg.Service.Now(),
+		})
+	}
+	return list, nil
+}
+
+// derivedID is the same for the same event and payer, and looks like the ids of
+// the domain.
+func derivedID(event, payer string) string {
+	sum := sha256.Sum256([]byte(event + "\x00" + payer))
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+}

@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/iuv"
+	"github.com/nodogate/nodogate/receipts"
+)
+
+// Token (paymentToken) keeps a notice for the one payer who stands at a PSP
+// that is linked straight to us. It is the payment's identity: the receipt's
+// id, and what the PSP names in its outcome.
+type Token struct {
+	ID     string // 32 hexadecimal digits
+	School SchoolCode
+	Number iuv.Number
+	State  TokenState
+	Peer   Peer
+	Amount money.Cents // as it was when the token was given
+	// Transfers are those of the notice then: the school may change the notice
+	// while nobody holds it, but a late outcome pays what was asked.
+	Transfers   []Transfer
+	PaymentNote string
+	// Once is the scope of the activation's idempotency record, which ends with
+	// the token; empty without a key.
+	Once string
+	// Outcome is what the PSP said, OK or KO, also when it came too late;
+	// empty until then.
+	Outcome   string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	ChangedAt time.Time
+}
+
+// TokenState is a state of reliability.md, section 4. Stored: never renamed.
+type TokenState string
+
+const (
+	TokenActive  TokenState = "active"
+	TokenPaid    TokenState = "paid"
+	TokenKO      TokenState = "ko"
+	TokenExpired TokenState = "expired"
+)
+
+var tokenMoves = map[TokenState][]TokenState{
+	TokenActive: {TokenPaid, TokenKO, TokenExpired},
+}
+
+func (t *Token) move(to TokenState, now time.Time) {
+	if !slices.Contains(tokenMoves[t.State], to) {
+		panic("gateway: no arrow from token state " + string(t.State) + " to " + string(to))
+	}
+	t.State, t.ChangedAt = to, now
+}
+
+// The life of a token (SANP: 30 minutes unless the PSP asks for less). The
+// schema sets no least life; a token that is over before its answer arrives
+// would keep nobody apart.
+const (
+	MaxTokenLife = 30 * time.Minute
+	MinTokenLife = time.Second
+)
+
+// outcomeKeyLife is how long the idempotency key of an outcome is remembered.
+const outcomeKeyLife = 30 * time.Minute
+
+// Peer is a PSP on the node face, as it names itself there and was proved.
+type Peer struct {
+	PSP     PSPID
+	Name    string
+	Broker  string // idBrokerPSP
+	Channel string // idChannel
+}
+
+// Repeat makes a request of the node face the same as another: the scope of its
+// idempotency key (empty without one) and a digest of what it asks.
+type Repeat struct {
+	Scope       string
+	Fingerprint [sha256.Size]byte
+}
+
+// ErrTokenUnknown: no token with this id was given to this PSP.
+var ErrTokenUnknown = errors.New("unknown payment token")
+
+// ActivateRequest asks for a token on a notice.
+type ActivateRequest struct {
+	Peer        Peer
+	School      SchoolCode
+	Number      iuv.Number
+	Life        time.Duration // zero: MaxTokenLife
+	PaymentNote string
+	Repeat      Repeat
+}
+
+// Activated is a notice that is kept for a payer.
+type Activated struct {
+	Notice Notice
+	School School
+	Token  Token
+}
+
+// Activate gives the PSP a token. answer makes the bytes of the answer; they
+// are saved with the token, and a repetition by the same key gets them again.
+//
+// Errors: ErrUnknownSchool, ErrNotFound, those of Notice.Payable, ErrInProgress
+// while another token lives, ErrKeyReused.
+func (s *Service) Activate(ctx context.Context, req ActivateRequest, answer func(Activated) []byte) ([]byte, error) {
+	var body []byte
+	err := s.store.Update(ctx, func(tx Tx) error {
+		now := s.clock.Now()
+		school, err := tx.School(req.School)
+		if isNotFound(err) {
+			return ErrUnknownSchool
+		}
+		if err != nil {
+			return err
+		}
+		// The notice's lock is the queue of all who want it.
+		n, err := tx.LockNotice(req.School, req.Number)
+		if err != nil {
+			return err
+		}
+		saved, err := s.repetition(tx, req.Repeat, now)
+		if err != nil || saved != nil {
+			body = saved
+			return err
+		}
+		if err := s.free(tx, &n, now); err != nil {
+			return err
+		}
+		t := Token{
+			ID: s.newToken(), School: n.School, Number: n.Number, State: TokenActive, Peer: req.Peer,
+			Amount: n.Amount, Transfers: n.Transfers, PaymentNote: req.PaymentNote, Once: req.Repeat.Scope,
+			CreatedAt: now, ChangedAt: now, ExpiresAt: now.Add(min(cmp.Or(req.Life, MaxTokenLife), MaxTokenLife)),
+		}
+		if err := tx.InsertToken(t); err != nil {
+			if errors.Is(err, ErrConflict) {
+				return ErrInProgress
+			}
+			return err
+		}
+		if err := tx.AppendEvents(Event{School: n.School, Number: n.Number, Kind: EventPaymentStarted, Actor: t.actor(), Attempt: t.ID, At: now}); err != nil {
+			return err
+		}
+		body = answer(Activated{n, school, t})
+		return s.remember(tx, req.Repeat, body, now, t.ExpiresAt)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("activate: %w", err)
+	}
+	return body, nil
+}
+
+// free says whether the notice can be given to a payer now, and ends a token
+// whose time is over.
+func (s *Service) free(tx Tx, n *Notice, now time.Time) error {
+	if err := n.Payable(now); err != nil {
+		if errors.Is(err, ErrNoticeDraft) {
+			return ErrNotFound
+		}
+		return err
+	}
+	if n.Token == nil {
+		return nil
+	}
+	if now.Before(n.Token.ExpiresAt) {
+		return ErrInProgress
+	}
+	t, err := tx.Token(n.Token.ID)
+	if err != nil {
+		return err
+	}
+	t.move(TokenExpired, now)
+	return tx.SaveToken(t)
+}
+
+// FindForPSP finds a notice for a PSP that asks what it costs; nothing is
+// written. Errors as Activate's.
+func (s *Service) FindForPSP(ctx context.Context, code SchoolCode, number iuv.Number) (Notice, School, error) {
+	var n Notice
+	var school School
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		if school, err = tx.School(code); err != nil {
+			if isNotFound(err) {
+				err = ErrUnknownSchool
+			}
+			return err
+		}
+		n, err = tx.Notice(code, number)
+		return err
+	})
+	if err == nil {
+		err = n.Askable(s.clock.Now())
+	}
+	return n, school, err
+}
+
+// SchoolByPostalAccount finds the school whose bulletins pay into the account
+// (12 digits); ErrUnknownSchool.
+func (s *Service) SchoolByPostalAccount(ctx context.Context, account string) (School, error) {
+	var school School
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		school, err = tx.SchoolByPostalAccount(account)
+		return err
+	})
+	if isNotFound(err) {
+		err = ErrUnknownSchool
+	}
+	return school, err
+}
+
+// OutcomeRequest is what a PSP says became of one to five tokens.
+type OutcomeRequest struct {
+	Peer    Peer
+	Tokens  []string
+	OK      bool
+	Details OutcomeDetails // of an OK
+	Repeat  Repeat
+	Raw     []byte // the message, kept as evidence where it contradicts an earlier one
+}
+
+// OutcomeDetails are how a payment was made (ctOutcomeDetailsV2).
+type OutcomeDetails struct {
+	Method, Channel  string
+	Fee              money.Cents
+	CreditorFee      *money.Cents
+	Bundle, CIBundle string
+	Payer            *receipts.Subject
+	ApplicationDate  string // YYYY-MM-DD
+	TransferDate     string
+	// Stamps are the revenue stamps that were bought, by token and idTransfer.
+	Stamps map[StampRef]string
+}
+
+// StampRef names a transfer of a token.
+type StampRef struct {
+	Token    string
+	Transfer int
+}
+
+// OutcomeVerdict is what an outcome meets, in the words of the protocol.
+type OutcomeVerdict int
+
+const (
+	// OutcomeTaken: recorded in time.
+	OutcomeTaken OutcomeVerdict = iota
+	// OutcomeLate: an OK after the token's time with no other payer in sight; it
+	// is recorded and settles the notice (PPT_TOKEN_SCADUTO).
+	OutcomeLate
+	// OutcomeLateKO: a KO after the token's time (PPT_TOKEN_SCADUTO_KO).
+	OutcomeLateKO
+	// OutcomeDuplicate: a late OK while somebody else pays or has paid; it is
+	// kept as an anomaly (PPT_PAGAMENTO_DUPLICATO).
+	OutcomeDuplicate
+	// OutcomeSame, OutcomeOther: the token has its outcome already, this one or
+	// the other (PPT_ESITO_GIA_ACQUISITO).
+	OutcomeSame
+	OutcomeOther
+)
+
+// Outcome takes a PSP's outcome. The tokens are taken together: when one is
+// unknown nothing is done. The verdict is the worst of them; for OutcomeTaken,
+// and the late ones, what there is to record is recorded when it returns.
+// answer makes the bytes of the answer, which a repetition by the same key gets
+// again. Errors: ErrTokenUnknown, ErrKeyReused.
+func (s *Service) Outcome(ctx context.Context, req OutcomeRequest, answer func(OutcomeVerdict) []byte) ([]byte, error) {
+	var body []byte
+	var recorded []Verdict
+	err := s.store.Update(ctx, func(tx Tx) error {
+		now := s.clock.Now()
+		recorded = nil
+		tokens, err := s.lockTokens(tx, req)
+		if err != nil {
+			return err
+		}
+		saved, err := s.repetition(tx, req.Repeat, now)
+		if err != nil || saved != nil {
+			body = saved
+			return err
+		}
+		verdict := OutcomeTaken
+		for _, t := range tokens {
+			v, recs, err := s.outcome(tx, req, t, now)
+			if err != nil {
+				return err
+			}
+			verdict = max(verdict, v)
+			recorded = append(recorded, recs...)
+		}
+		body = answer(verdict)
+		if verdict == OutcomeOther && req.OK {
+			// After a KO the PSP says that money moved: somebody has to look.
+			d := Delivery{Addressee: Addressee{School: tokens[0].School}, Operation: "sendPaymentOutcome", Raw: req.Raw,
+				Receipt: receipts.Receipt{ID: tokens[0].ID, Notice: tokens[0].Number}}
+			s.metrics.refused(EvidenceInconsistent)
+			return tx.InsertEvidence(s.evidence(d, EvidenceInconsistent, now))
+		}
+		if verdict == OutcomeSame || verdict == OutcomeOther {
+			return nil // no effect, nothing to repeat
+		}
+		return s.remember(tx, req.Repeat, body, now, now.Add(outcomeKeyLife))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("outcome: %w", err)
+	}
+	for _, v := range recorded {
+		s.metrics.receipt(ChannelPSP, v)
+	}
+	return body, nil
+}
+
+// lockTokens finds the PSP's tokens and locks their notices, in one order for
+// all.
+func (s *Service) lockTokens(tx Tx, req OutcomeRequest) ([]Token, error) {
+	var tokens []Token
+	for _, id := range req.Tokens {
+		t, err := tx.Token(id)
+		if isNotFound(err) || err == nil && t.Peer.PSP != req.Peer.PSP {
+			return nil, ErrTokenUnknown
+		}
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, t)
+	}
+	slices.SortFunc(tokens, func(a, b Token) int {
+		return cmp.Or(cmp.Compare(a.School, b.School), cmp.Compare(a.Number.String(), b.Number.String()), cmp.Compare(a.ID, b.ID))
+	})
+	for i, t := range tokens {
+		if _, err := tx.LockNotice(t.School, t.Number); err != nil {
+			return nil, err
+		}
+		// Under the lock it can be something else.
+		var err error
+		if tokens[i], err = tx.Token(t.ID); err != nil {
+			return nil, err
+		}
+	}
+	return tokens, nil
+}
+
+func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (OutcomeVerdict, []Verdict, error) {
+	said := "KO"
+	if req.OK {
+		said = "OK"
+	}
+	if t.Outcome != "" {
+		if t.Outcome == said {
+			return OutcomeSame, nil, nil
+		}
+		return OutcomeOther, nil, nil
+	}
+	inTime := t.State == TokenActive && now.Before(t.ExpiresAt)
+	t.Outcome, t.ChangedAt = said, now
+	switch {
+	case inTime && req.OK:
+		t.move(TokenPaid, now)
+	case inTime:
+		t.move(TokenKO, now)
+	case t.State == TokenActive:
+		t.move(TokenExpired, now)
+	}
+	if err := tx.SaveToken(t); err != nil {
+		return 0, nil, err
+	}
+	if t.Once != "" {
+		// The activation's key ends with the outcome and may be used again.
+		if err := tx.DeleteOnce(t.Once); err != nil {
+			return 0, nil, err
+		}
+	}
+	if !req.OK {
+		err := tx.AppendEvents(Event{School: t.School, Number: t.Number, Kind: EventPaymentEnded, Actor: t.actor(), Attempt: t.ID, At: now})
+		if inTime {
+			return OutcomeTaken, nil, err
+		}
+		return OutcomeLateKO, nil, err
+	}
+	n, err := tx.Notice(t.School, t.Number)
+	if err != nil {
+		return 0, nil, err
+	}
+	odd := oddity{late: !inTime, rival: n.Token != nil && n.Token.ID != t.ID && now.Before(n.Token.ExpiresAt)}
+	taken := n.State == NoticePaid
+	recs, err := s.issueReceipt(tx, req, t, n, odd, now)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case inTime:
+		return OutcomeTaken, recs, nil
+	case taken || odd.rival:
+		return OutcomeDuplicate, recs, nil
+	}
+	return OutcomeLate, recs, nil
+}
+
+// issueReceipt makes the receipt of a payment that a PSP told us, as the node
+// does for those it is told, and records it for the school and for every other
+// school here that is a beneficiary. Beneficiaries elsewhere get theirs from
+// the node that they are linked to; we know none of their addresses.
+func (s *Service) issueReceipt(tx Tx, req OutcomeRequest, t Token, n Notice, odd oddity, now time.Time) ([]Verdict, error) {
+	school, err := tx.School(t.School)
+	if err != nil {
+		return nil, err
+	}
+	r := receipts.Receipt{
+		ID: t.ID, Notice: t.Number, Creditor: string(t.School), Outcome: "OK", CreditorReferenceID: t.Number.IUV(),
+		Amount: t.Amount, Description: n.Description, CompanyName: school.Name, Debtor: n.Debtor.Subject(),
+		PSP:                receipts.PSP{ID: string(t.Peer.PSP), Name: t.Peer.Name, Channel: t.Peer.Channel},
+		ChannelDescription: cmp.Or(req.Details.Channel, "other"), Payer: req.Details.Payer, Method: req.Details.Method,
+		PaymentNote: t.PaymentNote, Fee: &req.Details.Fee, CreditorFee: req.Details.CreditorFee,
+		Bundle: req.Details.Bundle, CIBundle: req.Details.CIBundle, PaidAt: now,
+		ApplicationDate: req.Details.ApplicationDate, TransferDate: req.Details.TransferDate,
+	}
+	for _, tr := range t.Transfers {
+		out := receipts.Transfer{ID: tr.ID, Amount: tr.Amount, Creditor: string(tr.School), IBAN: string(tr.IBAN), Remittance: tr.Remittance, Category: tr.Taxonomy}
+		if tr.Stamp != nil {
+			out.Stamp = req.Details.Stamps[StampRef{t.ID, tr.ID}]
+		}
+		if tr.School == school.Code {
+			out.Company = school.Name
+		}
+		r.Transfers = append(r.Transfers, out)
+	}
+	var recorded []Verdict
+	for _, to := range beneficiaries(t) {
+		at, err := tx.School(to)
+		if isNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		addressee := Addressee{School: at.Code, Broker: at.Broker, Station: at.Station}
+		v, err := s.record(tx, Delivery{
+			Addressee: addressee, Operation: "sendPaymentOutcome", Channel: ChannelPSP, Receipt: r, Raw: s.cfg.WriteReceipt(addressee, r),
+		}, odd, now)
+		if err != nil {
+			return nil, err
+		}
+		recorded = append(recorded, v)
+	}
+	return recorded, nil
+}
+
+// beneficiaries are the creditors that a token's money goes to, the notice's
+// own first.
+func beneficiaries(t Token) []SchoolCode {
+	list := []SchoolCode{t.School}
+	for _, tr := range t.Transfers {
+		if !slices.Contains(list, tr.School) {
+			list = append(list, tr.School)
+		}
+	}
+	return list
+}
+
+// repetition finds the answer to the same request: nil when this is the first.
+func (s *Service) repetition(tx Tx, r Repeat, now time.Time) ([]byte, error) {
+	if r.Scope == "" {
+		return nil, nil
+	}
+	rec, err := tx.OnceRecord(r.Scope)
+	switch {
+	case isNotFound(err), err == nil && !now.Before(rec.ExpiresAt):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case rec.Fingerprint != r.Fingerprint:
+		return nil, ErrKeyReused
+	}
+	return rec.Body, nil
+}
+
+func (s *Service) remember(tx Tx, r Repeat, body []byte, now, until time.Time) error {
+	if r.Scope == "" {
+		return nil
+	}
+	return tx.PutOnce(OnceRecord{Scope: r.Scope, Fingerprint: r.Fingerprint, Body: body, CreatedAt: now, ExpiresAt: until})
+}
+
+// newToken is 128 random bits in hexadecimal, as the node's own tokens are
+// written.
+func (s *Service) newToken() string {
+	var b [16]byte
+	if _, err := io.ReadFull(s.random, b[:]); err != nil {
+		panic("gateway: no randomness: " + err.Error())
+	}
+	return hex.EncodeToString(b[:])
+}
+
+func (t *Token) actor() Actor { return Actor{Kind: "psp", Name: string(t.Peer.PSP)} }
