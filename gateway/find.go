@@ -41,6 +41,18 @@ func (s *Service) FindPayable(ctx context.Context, to Addressee, number iuv.Numb
 	return n, school, n.Askable(s.clock.Now())
 }
 
+// CheckAddressee checks the configuration alone: ErrUnknownSchool,
+// ErrUnknownBroker, ErrUnknownStation.
+func (s *Service) CheckAddressee(ctx context.Context, to Addressee) error {
+	return s.store.View(ctx, func(tx Tx) error {
+		_, otherStation, err := s.checkAddressee(tx, to)
+		if err == nil && otherStation {
+			err = ErrUnknownStation
+		}
+		return err
+	})
+}
+
 // checkAddressee checks, in the order of the protocol, the school, the broker
 // and the station a message was sent to. otherStation says that broker and
 // station are ours, but not this school's.

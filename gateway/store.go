@@ -106,6 +106,8 @@ type Tx interface {
 	Token(id string) (Token, error)
 	SaveToken(Token) error
 	SchoolByPostalAccount(account string) (School, error)
+	InsertContribution(Contribution) error // ErrConflict: its service code is taken
+	ContributionByService(service string) (Contribution, error)
 
 	PutPupil(Pupil) error
 	Pupil(school SchoolCode, id string) (Pupil, error)

@@ -90,8 +90,16 @@ type Repeat struct {
 	Fingerprint [sha256.Size]byte
 }
 
-// ErrTokenUnknown: no token with this id was given to this PSP.
-var ErrTokenUnknown = errors.New("unknown payment token")
+var (
+	// ErrTokenUnknown: no token with this id was given to this PSP.
+	ErrTokenUnknown = errors.New("unknown payment token")
+	// ErrStampNeedsV2: the notice asks for a revenue stamp, which the PSP's
+	// version of the message cannot tell.
+	ErrStampNeedsV2 = errors.New("revenue stamps need version 2")
+	// ErrStamps: the revenue stamps of an outcome are not those asked for. A
+	// receipt without them would be none.
+	ErrStamps = errors.New("the revenue stamps are not those asked for")
+)
 
 // ActivateRequest asks for a token on a notice.
 type ActivateRequest struct {
@@ -100,6 +108,7 @@ type ActivateRequest struct {
 	Number      iuv.Number
 	Life        time.Duration // zero: MaxTokenLife
 	PaymentNote string
+	NoStamps    bool // a notice with a revenue stamp is ErrStampNeedsV2
 	Repeat      Repeat
 }
 
@@ -113,31 +122,38 @@ type Activated struct {
 // Activate gives the PSP a token. answer makes the bytes of the answer; they
 // are saved with the token, and a repetition by the same key gets them again.
 //
-// Errors: ErrUnknownSchool, ErrNotFound, those of Notice.Payable, ErrInProgress
-// while another token lives, ErrKeyReused.
+// Errors: ErrKeyReused before all others, ErrUnknownSchool, ErrNotFound, those
+// of Notice.Payable, ErrInProgress while another token lives, ErrStampNeedsV2.
 func (s *Service) Activate(ctx context.Context, req ActivateRequest, answer func(Activated) []byte) ([]byte, error) {
 	var body []byte
 	err := s.store.Update(ctx, func(tx Tx) error {
 		now := s.clock.Now()
 		school, err := tx.School(req.School)
 		if isNotFound(err) {
-			return ErrUnknownSchool
+			err = ErrUnknownSchool
 		}
-		if err != nil {
+		var n Notice
+		if err == nil {
+			// The notice's lock is the queue of all who want it.
+			n, err = tx.LockNotice(req.School, req.Number)
+		}
+		if err != nil && !isNotFound(err) && err != ErrUnknownSchool {
 			return err
 		}
-		// The notice's lock is the queue of all who want it.
-		n, err := tx.LockNotice(req.School, req.Number)
-		if err != nil {
-			return err
-		}
-		saved, err := s.repetition(tx, req.Repeat, now)
-		if err != nil || saved != nil {
+		// A key that was used says so, whatever it is used for now.
+		saved, kerr := s.repetition(tx, req.Repeat, now)
+		if kerr != nil || saved != nil {
 			body = saved
+			return kerr
+		}
+		if err != nil {
 			return err
 		}
 		if err := s.free(tx, &n, now); err != nil {
 			return err
+		}
+		if req.NoStamps && slices.ContainsFunc(n.Transfers, func(t Transfer) bool { return t.Stamp != nil }) {
+			return ErrStampNeedsV2
 		}
 		t := Token{
 			ID: s.newToken(), School: n.School, Number: n.Number, State: TokenActive, Peer: req.Peer,
@@ -273,7 +289,7 @@ const (
 // unknown nothing is done. The verdict is the worst of them; for OutcomeTaken,
 // and the late ones, what there is to record is recorded when it returns.
 // answer makes the bytes of the answer, which a repetition by the same key gets
-// again. Errors: ErrTokenUnknown, ErrKeyReused.
+// again. Errors: ErrKeyReused before all others, ErrTokenUnknown, ErrStamps.
 func (s *Service) Outcome(ctx context.Context, req OutcomeRequest, answer func(OutcomeVerdict) []byte) ([]byte, error) {
 	var body []byte
 	var recorded []Verdict
@@ -281,12 +297,18 @@ func (s *Service) Outcome(ctx context.Context, req OutcomeRequest, answer func(O
 		now := s.clock.Now()
 		recorded = nil
 		tokens, err := s.lockTokens(tx, req)
-		if err != nil {
+		if err != nil && err != ErrTokenUnknown {
 			return err
 		}
-		saved, err := s.repetition(tx, req.Repeat, now)
-		if err != nil || saved != nil {
+		saved, kerr := s.repetition(tx, req.Repeat, now)
+		if kerr != nil || saved != nil {
 			body = saved
+			return kerr
+		}
+		if err == nil && req.OK {
+			err = checkStamps(tokens, req.Details.Stamps)
+		}
+		if err != nil {
 			return err
 		}
 		verdict := OutcomeTaken
@@ -350,6 +372,27 @@ func (s *Service) lockTokens(tx Tx, req OutcomeRequest) ([]Token, error) {
 	return tokens, nil
 }
 
+// checkStamps wants a revenue stamp for every transfer that asked for one, and
+// no other. A token that has its outcome already brings it none again.
+func checkStamps(tokens []Token, stamps map[StampRef]string) error {
+	used := 0
+	for _, t := range tokens {
+		for _, tr := range t.Transfers {
+			switch given := stamps[StampRef{t.ID, tr.ID}] != ""; {
+			case tr.Stamp == nil:
+			case given:
+				used++
+			case t.Outcome == "":
+				return ErrStamps
+			}
+		}
+	}
+	if used != len(stamps) {
+		return ErrStamps
+	}
+	return nil
+}
+
 func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (OutcomeVerdict, []Verdict, error) {
 	said := "KO"
 	if req.OK {
@@ -374,8 +417,9 @@ func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (Ou
 	if err := tx.SaveToken(t); err != nil {
 		return 0, nil, err
 	}
-	if t.Once != "" {
-		// The activation's key ends with the outcome and may be used again.
+	if inTime && t.Once != "" {
+		// The activation's key ends with the outcome and may be used again. After
+		// the token's time it had ended, and can be another token's.
 		if err := tx.DeleteOnce(t.Once); err != nil {
 			return 0, nil, err
 		}
@@ -487,7 +531,13 @@ func (s *Service) remember(tx Tx, r Repeat, body []byte, now, until time.Time) e
 	if r.Scope == "" {
 		return nil
 	}
-	return tx.PutOnce(OnceRecord{Scope: r.Scope, Fingerprint: r.Fingerprint, Body: body, CreatedAt: now, ExpiresAt: until})
+	err := tx.PutOnce(OnceRecord{Scope: r.Scope, Fingerprint: r.Fingerprint, Body: body, CreatedAt: now, ExpiresAt: until})
+	if errors.Is(err, ErrConflict) {
+		// Taken meanwhile, and not by the same request: that one would have
+		// waited for the notice's lock.
+		return ErrKeyReused
+	}
+	return err
 }
 
 // newToken is 128 random bits in hexadecimal, as the node's own tokens are

@@ -379,6 +379,11 @@ func (d *demoFile) issue(ctx context.Context, svc *gateway.Service) error {
 			})
 		}
 	}
+	if _, err := svc.OpenContribution(ctx, operator, demoSchool, gateway.NewContribution{
+		Description: "Contributo volontario aperto a tutti", Amount: 2000, Min: 100, Free: true, DueDate: today.AddDays(200).String(), Deduction: "i-octies",
+	}); err != nil {
+		return err
+	}
 	for school, list := range notices {
 		if _, err := svc.Issue(ctx, operator, school, list, false); err != nil {
 			return err

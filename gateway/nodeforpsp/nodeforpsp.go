@@ -93,7 +93,7 @@ func (f *face) serve(ctx context.Context, op string, env *soap.Envelope, raw []b
 	case pagopa.OutcomeRequest:
 		a = f.outcome(ctx, m, raw)
 	case pagopa.DemandNoticeRequest:
-		a = f.demand(m)
+		a = f.demand(ctx, m)
 	default:
 		a = failed(pagopa.Operation(op), errors.New("message without a case"))
 	}
@@ -145,6 +145,7 @@ var (
 		{gateway.ErrNoticeCancelled, pagopa.PAAPagamentoAnnullato},
 		{gateway.ErrNoticeExpired, pagopa.PAAPagamentoScaduto},
 		{gateway.ErrNoticeHeld, pagopa.PAASemantica},
+		{gateway.ErrContributionClosed, pagopa.PAAPagamentoScaduto},
 	}
 )
 
@@ -240,26 +241,20 @@ func (f *face) activate(ctx context.Context, m pagopa.ActivateRequest) soap.Answ
 	}
 	number, err := iuv.Parse(m.NoticeNumber)
 	if err != nil {
-		if _, err := f.svc.School(ctx, gateway.SchoolCode(m.CreditorCode)); errors.Is(err, gateway.ErrNotFound) {
-			return refuse(op, m.CreditorCode, gateway.ErrUnknownSchool)
-		}
-		return refuse(op, m.CreditorCode, gateway.ErrNotFound)
-	}
-	if m.Version == 1 {
-		n, _, err := f.svc.FindForPSP(ctx, gateway.SchoolCode(m.CreditorCode), number)
-		if err == nil && slices.ContainsFunc(n.Transfers, func(t gateway.Transfer) bool { return t.Stamp != nil }) {
-			return node(op, pagopa.PPTSemantica, "marca da bollo: usare activatePaymentNoticeV2")
-		}
+		number = iuv.Number{} // none of ours, see find
 	}
 	same := m
 	same.Password, same.IdempotencyKey = "", ""
 	body, err := f.svc.Activate(ctx, gateway.ActivateRequest{
 		Peer: peer, School: gateway.SchoolCode(m.CreditorCode), Number: number, Life: life, PaymentNote: m.PaymentNote,
-		Repeat: repeat(peer, op, m.IdempotencyKey, same),
+		NoStamps: m.Version == 1, Repeat: repeat(peer, op, m.IdempotencyKey, same),
 	}, func(a gateway.Activated) []byte {
 		return envelope(pagopa.ActivateResponse{Version: m.Version, Activation: activation(a)})
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, gateway.ErrStampNeedsV2):
+		return node(op, pagopa.PPTSemantica, "marca da bollo: usare activatePaymentNoticeV2")
+	case err != nil:
 		return refuse(op, m.CreditorCode, err)
 	}
 	return ok(body)
@@ -316,7 +311,10 @@ func (f *face) outcome(ctx context.Context, m pagopa.OutcomeRequest, raw []byte)
 	same.Password, same.IdempotencyKey = "", ""
 	req.Repeat = repeat(peer, op, m.IdempotencyKey, same)
 	body, err := f.svc.Outcome(ctx, req, func(v gateway.OutcomeVerdict) []byte { return f.verdict(m, v) })
-	if err != nil {
+	switch {
+	case errors.Is(err, gateway.ErrStamps):
+		return node(op, pagopa.PPTSemantica, "marche da bollo diverse da quelle richieste")
+	case err != nil:
 		return refuse(op, "", err)
 	}
 	a := ok(body)
@@ -361,10 +359,28 @@ func details(d *pagopa.OutcomeDetails) gateway.OutcomeDetails {
 	return out
 }
 
-// demand answers a PSP whose customer wants to pay something without a notice.
-func (f *face) demand(m pagopa.DemandNoticeRequest) soap.Answer {
-	if _, code := f.authenticate(m.PSPHead); code != "" {
-		return node(m.Operation(), code, "")
+// demand makes a notice of an open voluntary contribution, for a customer who
+// wants to pay without one.
+func (f *face) demand(ctx context.Context, m pagopa.DemandNoticeRequest) soap.Answer {
+	op := m.Operation()
+	peer, code := f.authenticate(m.PSPHead)
+	if code != "" {
+		return node(op, code, "")
 	}
-	return node(m.Operation(), pagopa.PPTSemantica, "nessun servizio a catalogo")
+	c, err := pagopa.ReadContribution(m.Data)
+	if err != nil {
+		return node(op, pagopa.PPTSintassiExtraXSD, "datiSpecificiServizio")
+	}
+	n, school, err := f.svc.Demand(ctx, gateway.Actor{Kind: "psp", Name: string(peer.PSP)}, gateway.Gift{
+		Service: m.ServiceSubject, Code: c.Code, Name: c.Name, Amount: c.Amount,
+	})
+	if bad := (*gateway.Invalid)(nil); errors.As(err, &bad) {
+		return node(op, pagopa.PPTSemantica, "dati o importo non validi")
+	}
+	if err != nil {
+		return refuse(op, "", err)
+	}
+	return ok(envelope(pagopa.DemandNoticeResponse{
+		QRCode: &pagopa.QRCode{CreditorCode: string(n.School), NoticeNumber: n.Number.String()}, PSPPayable: payable(n, school),
+	}))
 }

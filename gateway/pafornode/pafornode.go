@@ -76,9 +76,7 @@ func (f *face) serve(ctx context.Context, op string, env *soap.Envelope, raw []b
 		a = f.sendRT(ctx, m, raw)
 		a.School, a.Notice = m.PA, m.Receipt.NoticeNumber
 	case pagopa.DemandRequest:
-		// No school here offers a service of the node's catalogue: a family
-		// finds open contributions on the portal.
-		a = ko(m.Operation(), pagopa.PAASemantica, m.PA, "nessun servizio a catalogo")
+		a = f.demand(ctx, m)
 		a.School = m.PA
 	default:
 		a = failed(pagopa.Operation(op), errors.New("message without a case"))
@@ -151,6 +149,7 @@ var faults = []struct {
 	{gateway.ErrNoticeExpired, pagopa.PAAPagamentoScaduto},
 	{gateway.ErrNoticeHeld, pagopa.PAASemantica},
 	{gateway.ErrInProgress, pagopa.PAAPagamentoInCorso},
+	{gateway.ErrContributionClosed, pagopa.PAAPagamentoScaduto},
 	{receipts.ErrInconsistent, pagopa.PAASemantica},
 }
 
@@ -184,12 +183,16 @@ func (f *face) verify(ctx context.Context, m pagopa.VerifyRequest) soap.Answer {
 	if err != nil {
 		return refuse(m.Operation(), m.PA, err)
 	}
-	return ok(pagopa.VerifyResponse{Payable: pagopa.Payable{
+	return ok(pagopa.VerifyResponse{Payable: payable(n, school)})
+}
+
+func payable(n gateway.Notice, school gateway.School) pagopa.Payable {
+	return pagopa.Payable{
 		Option: &pagopa.PaymentOption{
 			Amount: n.Amount, Options: "EQ", DueDate: n.DueDate.String(), Detail: n.Description, AllPostal: n.AllPostal(school),
 		},
 		Description: n.Description, CreditorCode: string(n.School), CompanyName: school.Name,
-	}})
+	}
 }
 
 func (f *face) getPayment(ctx context.Context, m pagopa.GetPaymentRequest) soap.Answer {
@@ -225,6 +228,32 @@ func (f *face) getPayment(ctx context.Context, m pagopa.GetPaymentRequest) soap.
 		p.Transfers = append(p.Transfers, out)
 	}
 	return ok(pagopa.GetPaymentResponse{Version: m.Version, Payment: p})
+}
+
+// demand makes a notice of an open voluntary contribution, for whoever stands at
+// a PSP without one. The service is known by its subject; idServizio, which is
+// the catalogue's number for the kind of service, decides nothing here.
+func (f *face) demand(ctx context.Context, m pagopa.DemandRequest) soap.Answer {
+	op := m.Operation()
+	if err := f.svc.CheckAddressee(ctx, gateway.Addressee{School: gateway.SchoolCode(m.PA), Broker: m.Broker, Station: m.Station}); err != nil {
+		return refuse(op, m.PA, err)
+	}
+	c, err := pagopa.ReadContribution(m.Data)
+	if err != nil {
+		return ko(op, pagopa.PAASintassiExtraXSD, m.PA, "datiSpecificiServizioRequest")
+	}
+	n, school, err := f.svc.Demand(ctx, gateway.Actor{Kind: "node", Name: "paDemandPaymentNotice"}, gateway.Gift{
+		School: gateway.SchoolCode(m.PA), Service: m.ServiceSubject, Code: c.Code, Name: c.Name, Amount: c.Amount,
+	})
+	if bad := (*gateway.Invalid)(nil); errors.As(err, &bad) {
+		return ko(op, pagopa.PAASemantica, m.PA, "dati o importo non validi")
+	}
+	if err != nil {
+		return refuse(op, m.PA, err)
+	}
+	return ok(pagopa.DemandResponse{
+		QRCode: &pagopa.QRCode{CreditorCode: string(n.School), NoticeNumber: n.Number.String()}, Payable: payable(n, school),
+	})
 }
 
 func (f *face) sendRT(ctx context.Context, m pagopa.SendRTRequest, raw []byte) soap.Answer {

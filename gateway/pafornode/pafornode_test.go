@@ -4,6 +4,7 @@ package pafornode_test
 
 import (
 	"context"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"io"
@@ -19,7 +20,9 @@ import (
 
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
+	"github.com/nodogate/nodogate/gateway/money"
 	"github.com/nodogate/nodogate/gateway/pafornode"
+	"github.com/nodogate/nodogate/gateway/pagopa"
 	"github.com/nodogate/nodogate/gateway/soap"
 )
 
@@ -183,15 +186,85 @@ func TestAsking(t *testing.T) {
 			status, body := f.post(t, verify(ours, "97735020584", open.Number.String()))
 			wantKO(t, status, body, "PAA_ID_DOMINIO_ERRATO")
 		})
-		t.Run("no service of the node's catalogue", func(t *testing.T) {
-			status, body := f.post(t, `<m:paDemandPaymentNoticeRequest `+ns+`>`+ours+`<idServizio>00001</idServizio><idSoggettoServizio>00001</idSoggettoServizio><datiSpecificiServizioRequest>YQ==</datiSpecificiServizioRequest></m:paDemandPaymentNoticeRequest>`)
-			wantKO(t, status, body, "PAA_SEMANTICA")
-		})
 		t.Run("asking changes nothing", func(t *testing.T) {
 			n, err := g.Notice(context.Background(), open.School, open.Number)
 			if err != nil || n.Version != open.Version || n.Payment != nil {
 				t.Errorf("notice %+v, %v", n, err)
 			}
+		})
+		f.validate(t)
+	})
+}
+
+// A demand makes a notice of an open contribution; the same demand again gives
+// the same notice, until it is paid.
+func TestDemand(t *testing.T) {
+	gatewaytest.Each(t, func(t *testing.T, g *gatewaytest.Gateway) {
+		f := newFace(t, g)
+		open := func(in gateway.NewContribution) gateway.Contribution {
+			t.Helper()
+			in.Description = "Contributo per i laboratori"
+			c, err := g.OpenContribution(context.Background(), gatewaytest.Operator, gatewaytest.SchoolCode, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		demand := func(t *testing.T, to, service string, c pagopa.Contribution) (int, string) {
+			t.Helper()
+			return f.post(t, `<m:paDemandPaymentNoticeRequest `+ns+`>`+to+`<idServizio>00001</idServizio><idSoggettoServizio>`+service+`</idSoggettoServizio><datiSpecificiServizioRequest>`+
+				base64.StdEncoding.EncodeToString(c.Append(nil))+`</datiSpecificiServizioRequest></m:paDemandPaymentNoticeRequest>`)
+		}
+		fixed := open(gateway.NewContribution{Amount: 5000, DueDate: "2026-12-31"})
+		free := open(gateway.NewContribution{Amount: 5000, Min: 1000, Free: true, DueDate: "2026-12-31", Deduction: "i-octies"})
+		late := open(gateway.NewContribution{Amount: 5000, DueDate: "2026-11-22"})
+		giver := pagopa.Contribution{Code: "RSSMRA80A01H501U", Name: "Mario Rossi"}
+		with := func(cents money.Cents) pagopa.Contribution { c := giver; c.Amount = &cents; return c }
+		number := regexp.MustCompile(`<noticeNumber>([0-9]{18})</noticeNumber>`)
+
+		status, body := demand(t, ours, fixed.Service, giver)
+		wantOK(t, status, body)
+		first := number.FindStringSubmatch(body)[1]
+		n, err := g.Notice(context.Background(), gatewaytest.SchoolCode, gatewaytest.Number(t, first))
+		if err != nil || n.Amount != 5000 || n.Debtor.Code != "RSSMRA80A01H501U" || n.Campaign != fixed.ID || n.DueDate.String() != "2026-12-31" {
+			t.Errorf("the notice is %+v, %v", n, err)
+		}
+		if _, again := demand(t, ours, fixed.Service, giver); number.FindStringSubmatch(again)[1] != first {
+			t.Error("the same demand again gave another notice")
+		}
+		g.Settle(n, "")
+		if _, more := demand(t, ours, fixed.Service, giver); number.FindStringSubmatch(more)[1] == first {
+			t.Error("a demand after the payment gave the paid notice")
+		}
+		status, body = demand(t, ours, free.Service, with(1234))
+		wantOK(t, status, body)
+		if !strings.Contains(body, "<amount>12.34</amount>") {
+			t.Errorf("a free amount: %s", body)
+		}
+		bad := giver
+		bad.Code = "RSSMRA80A01H501X"
+		for _, tc := range []struct {
+			name, to, service string
+			data              pagopa.Contribution
+			want              string
+		}{
+			{"another amount than the fixed one", ours, fixed.Service, with(100), "PAA_SEMANTICA"},
+			{"under the least", ours, free.Service, with(999), "PAA_SEMANTICA"},
+			{"a wrong fiscal code", ours, fixed.Service, bad, "PAA_SEMANTICA"},
+			{"over", ours, late.Service, giver, "PAA_PAGAMENTO_SCADUTO"},
+			{"unknown service", ours, "ZZZZZ", giver, "PAA_PAGAMENTO_SCONOSCIUTO"},
+			{"no data", ours, fixed.Service, pagopa.Contribution{}, "PAA_SINTASSI_EXTRAXSD"},
+			{"station not ours", head("80014480828", "80014480828", "80014480828_02"), fixed.Service, giver, "PAA_STAZIONE_INT_ERRATA"},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				status, body := demand(t, tc.to, tc.service, tc.data)
+				wantKO(t, status, body, tc.want)
+			})
+		}
+		other := g.AddSchool(gatewaytest.OtherCode, "Liceo Galilei")
+		t.Run("another school's contribution", func(t *testing.T) {
+			status, body := demand(t, head(string(other.Code), other.Broker, other.Station), fixed.Service, giver)
+			wantKO(t, status, body, "PAA_PAGAMENTO_SCONOSCIUTO")
 		})
 		f.validate(t)
 	})

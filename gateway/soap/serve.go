@@ -36,8 +36,9 @@ type Service struct {
 	Serve func(ctx context.Context, op string, env *Envelope, raw []byte) Answer
 	// Failed answers where Serve panicked, or is not back in time.
 	Failed func(op string, err error) Answer
-	// Unreadable sees a message that is no envelope, before its Fault is sent.
-	// On an error the Fault is not sent, but an empty 503. Nil: not asked.
+	// Unreadable sees a message that is none of the service's, before its Fault
+	// is sent. On an error the Fault is not sent, but an empty 503; a panic and
+	// being late are errors too. Nil: not asked.
 	Unreadable func(ctx context.Context, raw []byte) error
 }
 
@@ -120,44 +121,64 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) (op string, a A
 	if status != http.StatusOK {
 		return "", Answer{Status: status, Outcome: OutcomeFault}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), workWithin)
-	env, err := Parse(raw)
-	if err != nil {
-		defer cancel()
-		if h.svc.Unreadable != nil {
-			if err := h.svc.Unreadable(ctx, raw); err != nil {
-				return "", Answer{Status: http.StatusServiceUnavailable, Outcome: OutcomeUnavailable, Err: err}
-			}
+	op, env, err := h.read(r.Header, raw)
+	switch {
+	case err == nil:
+		return op, h.within(r.Context(), op,
+			func(ctx context.Context) Answer { return h.svc.Serve(ctx, op, env, raw) },
+			func(err error) Answer { return h.svc.Failed(op, err) })
+	case h.svc.Unreadable == nil:
+		return op, refuse(err)
+	}
+	unavailable := func(err error) Answer {
+		return Answer{Status: http.StatusServiceUnavailable, Outcome: OutcomeUnavailable, Err: err}
+	}
+	return op, h.within(r.Context(), op, func(ctx context.Context) Answer {
+		if err := h.svc.Unreadable(ctx, raw); err != nil {
+			return unavailable(err)
 		}
-		return "", refuse(err)
+		return refuse(err)
+	}, unavailable)
+}
+
+// read finds the operation of a message; op is named even where the message
+// contradicts it.
+func (h *handler) read(header http.Header, raw []byte) (op string, env *Envelope, err error) {
+	if env, err = Parse(raw); err != nil {
+		return "", nil, err
 	}
 	op, known := h.svc.Operation(env.Operation)
-	if !known {
-		cancel()
-		return "", refuse(&ParseError{Code: Client, Rule: "no operation of this service"})
+	switch {
+	case !known:
+		return "", nil, &ParseError{Code: Client, Rule: "no operation of this service"}
+	case !ActionAgrees(header, op):
+		return op, nil, &ParseError{Code: Client, Rule: "SOAPAction is not the operation in the Body"}
 	}
-	if !ActionAgrees(r.Header, op) {
-		cancel()
-		return op, refuse(&ParseError{Code: Client, Rule: "SOAPAction is not the operation in the Body"})
-	}
+	return op, env, nil
+}
+
+// within does the work, and answers in its place where it panics or is not back
+// in time.
+func (h *handler) within(ctx context.Context, op string, work func(context.Context) Answer, failed func(error) Answer) Answer {
+	ctx, cancel := context.WithTimeout(ctx, workWithin)
 	done := make(chan Answer, 1)
 	go func() {
 		defer cancel()
 		defer func() {
 			if p := recover(); p != nil {
 				h.log.Error("panic in a SOAP operation", "operation", op, "stack", string(debug.Stack()))
-				done <- h.svc.Failed(op, errors.New("soap: panic"))
+				done <- failed(errors.New("soap: panic"))
 			}
 		}()
-		done <- h.svc.Serve(ctx, op, env, raw)
+		done <- work(ctx)
 	}()
 	late := time.NewTimer(answerWithin)
 	defer late.Stop()
 	select {
-	case a = <-done:
-		return op, a
+	case a := <-done:
+		return a
 	case <-late.C:
-		return op, h.svc.Failed(op, ErrLate)
+		return failed(ErrLate)
 	}
 }
 

@@ -117,6 +117,15 @@ func Parse(body []byte) (*Envelope, error) {
 	return &Envelope{Operation: Name{op.NamespaceURI(), op.Tag}, Body: op}, nil
 }
 
+// ReadDocument reads a document without an envelope, such as one that a message
+// carries in base64, under the same limits. The error, if any, is a *ParseError.
+func ReadDocument(body []byte) (*etree.Element, error) {
+	if len(body) > MaxBody {
+		return nil, &ParseError{Code: Client, Rule: "the document is too large"}
+	}
+	return readTree(body)
+}
+
 func isSOAP(el *etree.Element, local string) bool {
 	return el.Tag == local && el.NamespaceURI() == Namespace
 }

@@ -110,6 +110,14 @@ func token(id string, n gateway.Notice) gateway.Token {
 	}
 }
 
+func contribution(id, service string) gateway.Contribution {
+	return gateway.Contribution{
+		School: schoolA, ID: id, Service: service, Description: "Contributo per i laboratori", Amount: 5000, Min: 1000, Free: true,
+		DueDate: gateway.Date{Year: 2026, Month: time.December, Day: 31}, Taxonomy: gateway.DefaultTaxonomy, Deduction: "i-octies",
+		CreatedAt: Now(), Version: 1,
+	}
+}
+
 func account(id, username string, code gateway.FiscalCode) gateway.Account {
 	return gateway.Account{
 		ID: id, Username: username, Code: code, FirstName: "Laura", LastName: "Bianchi", Email: "laura.bianchi@example.org",

@@ -476,7 +476,7 @@ func fill(w world) {
 			tx.InsertAccount(acc), tx.Enqueue(message("m-1", "A/1")),
 			tx.InsertClient(gateway.Client{ID: "ngc_1", Name: "Registro", School: schoolA, CreatedAt: Now()}),
 			tx.AppendAudit(gateway.Audit{School: schoolA, Actor: user, Action: "pupil.put", Object: "p-1", At: Now()}),
-			tx.InsertToken(token("k-1", n)),
+			tx.InsertToken(token("k-1", n)), tx.InsertContribution(contribution("c-1", "A0001")),
 			tx.PutOnce(gateway.OnceRecord{Scope: "s", Body: []byte("Mario Rossi"), CreatedAt: Now(), ExpiresAt: Now()}),
 		)
 	})

@@ -40,6 +40,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Attempts", attempts},
 		{"DueAttempts", dueAttempts},
 		{"Tokens", tokens},
+		{"Contributions", contributions},
 		{"Pupils", pupils},
 		{"Accounts", accounts},
 		{"Clients", clients},
@@ -667,6 +668,26 @@ func tokens(w world) {
 		if got, err := tx.Token("k-1"); err != nil || !reflect.DeepEqual(got, first) {
 			w.Errorf("Token after SaveToken = %+v, %v; want %+v", got, err, first)
 		}
+		return nil
+	})
+}
+
+func contributions(w world) {
+	c := contribution("c-1", "A0001")
+	w.update(func(tx gateway.Tx) error {
+		if err := tx.InsertContribution(c); err != nil {
+			return err
+		}
+		w.wants("InsertContribution with a service code that is taken", tx.InsertContribution(contribution("c-2", "A0001")), gateway.ErrConflict)
+		return nil
+	})
+	w.view(func(tx gateway.Tx) error {
+		got, err := tx.ContributionByService("A0001")
+		if err != nil || got != c {
+			w.Errorf("ContributionByService = %+v, %v; want %+v", got, err, c)
+		}
+		_, err = tx.ContributionByService("A0002")
+		w.wants("ContributionByService of none", err, gateway.ErrNotFound)
 		return nil
 	})
 }

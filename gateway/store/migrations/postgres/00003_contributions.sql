@@ -1,0 +1,20 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Open voluntary contributions: what anybody may make a notice of.
+-- +goose Up
+CREATE TABLE contributions (
+    school           TEXT NOT NULL REFERENCES schools (code),
+    id               TEXT NOT NULL,
+    service          TEXT NOT NULL CHECK (length(service) = 5),
+    description      TEXT NOT NULL,
+    amount_cents     BIGINT NOT NULL CHECK (amount_cents BETWEEN 1 AND 99999999999),
+    min_amount_cents BIGINT NOT NULL CHECK (min_amount_cents BETWEEN 0 AND amount_cents),
+    free_amount      BOOLEAN NOT NULL,
+    due_date         DATE NOT NULL,
+    taxonomy         TEXT NOT NULL,
+    deduction        TEXT NOT NULL,
+    closed           BOOLEAN NOT NULL,
+    created_at       TIMESTAMPTZ NOT NULL,
+    version          BIGINT NOT NULL,
+    PRIMARY KEY (school, id)
+);
+CREATE UNIQUE INDEX contributions_service ON contributions (service);
