@@ -247,8 +247,8 @@ func testVerdicts(t *testing.T, s service) {
 
 // neighbours returns what is one step away from the messages: every element
 // left out, moved, and as often as some list is long and once more; every value
-// at the edge of every type. A value of the same name in the same place is not
-// gone through again, unless a root may have given it another type.
+// at the edge of every type. What was gone through is not again: a value of the
+// same name in the same parent; of the roots' own values at least the lengths.
 func neighbours(t *testing.T, messages map[string][]byte) map[string][]byte {
 	t.Helper()
 	near := make(map[string][]byte)
@@ -280,36 +280,42 @@ func neighbours(t *testing.T, messages map[string][]byte) map[string][]byte {
 			})
 			times := []int{2}
 			if slices.Contains([]string{"transfer", "mapEntry", "paymentOptionDescription", "paymentToken", "marcaDaBollo"}, el.Tag) {
-				times = []int{1, 5, 6, 15, 16, 25, 26}
+				times = []int{0, 1, 5, 6, 15, 16, 25, 26}
 			}
 			for _, n := range times {
 				changed(func(parent, el *etree.Element) {
+					at := parent.SelectElement(el.Tag).Index()
 					for _, twin := range parent.SelectElements(el.Tag) {
-						if twin != el {
-							parent.RemoveChild(twin)
-						}
+						parent.RemoveChild(twin)
 					}
-					for range n - 1 {
-						parent.InsertChildAt(el.Index(), el.Copy())
+					for range n {
+						parent.InsertChildAt(at, el.Copy())
 					}
 				})
 			}
-			if place := el.Parent().Tag + "/" + el.Tag; len(el.ChildElements()) == 0 && !tried[place] {
-				tried[place] = true
-				was := el.Text()
+			if len(el.ChildElements()) > 0 {
+				continue
+			}
+			was := el.Text()
+			lengthsOf, valuesOf := "lengths of "+el.Parent().Tag+"/"+el.Tag, "values of "+el.Parent().Tag+"/"+el.Tag
+			if el.Parent() == doc.Root() {
+				valuesOf = "values of " + el.Tag
+			}
+			if !tried[lengthsOf] {
+				tried[lengthsOf] = true
 				for _, length := range lengths {
 					setText(el, strings.Repeat("à", length))
 					add(doc)
 				}
-				if !tried[el.Tag] {
-					tried[el.Tag] = true
-					for _, text := range values {
-						setText(el, text)
-						add(doc)
-					}
-				}
-				el.SetText(was)
 			}
+			if !tried[valuesOf] {
+				tried[valuesOf] = true
+				for _, text := range values {
+					setText(el, text)
+					add(doc)
+				}
+			}
+			el.SetText(was)
 		}
 	}
 	return near
