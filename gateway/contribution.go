@@ -115,7 +115,8 @@ type Gift struct {
 // is still to be paid, it gives the same: a demand has no key, and an answer can
 // be lost.
 //
-// Errors: ErrNotFound, ErrContributionClosed, *Invalid.
+// Errors: ErrNotFound, ErrContributionClosed, *Invalid. The school is right
+// whenever there is such a contribution.
 func (s *Service) Demand(ctx context.Context, actor Actor, g Gift) (Notice, School, error) {
 	var c Contribution
 	err := s.store.View(ctx, func(tx Tx) (err error) {
@@ -128,19 +129,19 @@ func (s *Service) Demand(ctx context.Context, actor Actor, g Gift) (Notice, Scho
 	if err != nil {
 		return Notice{}, School{}, fmt.Errorf("demand: %w", err)
 	}
+	school, err := s.School(ctx, c.School)
+	if err != nil {
+		return Notice{}, School{}, err
+	}
 	if now := s.clock.Now(); c.Closed || !now.Before(c.DueDate.Deadline()) {
-		return Notice{}, School{}, fmt.Errorf("demand: %w", ErrContributionClosed)
+		return Notice{}, school, fmt.Errorf("demand: %w", ErrContributionClosed)
 	}
 	amount := c.Amount
 	if g.Amount != nil {
 		amount = *g.Amount
 	}
 	if amount != c.Amount && !c.Free || amount < c.Min {
-		return Notice{}, School{}, &Invalid{[]FieldError{{"amount", "range", "this contribution does not take that amount"}}}
-	}
-	school, err := s.School(ctx, c.School)
-	if err != nil {
-		return Notice{}, School{}, err
+		return Notice{}, school, &Invalid{[]FieldError{{"amount", "range", "this contribution does not take that amount"}}}
 	}
 	in := NewNotice{
 		DebtorCode: g.Code, DebtorName: g.Name, Description: c.Description, Amount: amount, DueDate: c.DueDate.String(),
@@ -149,11 +150,11 @@ func (s *Service) Demand(ctx context.Context, actor Actor, g Gift) (Notice, Scho
 	var bad Invalid
 	wanted := checkNotice(school, in, "", &bad)
 	if err := bad.Err(); err != nil {
-		return Notice{}, School{}, err
+		return Notice{}, school, err
 	}
 	open, err := s.Notices(ctx, school.Code, NoticeFilter{State: NoticeOpen, Debtor: wanted.Debtor.Code, Campaign: c.ID, Limit: 500})
 	if err != nil {
-		return Notice{}, School{}, err
+		return Notice{}, school, err
 	}
 	same := slices.IndexFunc(open, func(n Notice) bool { return n.Amount == amount && n.Debtor.Name == wanted.Debtor.Name })
 	if same >= 0 {
@@ -161,7 +162,7 @@ func (s *Service) Demand(ctx context.Context, actor Actor, g Gift) (Notice, Scho
 	}
 	out, err := s.Issue(ctx, actor, school.Code, []NewNotice{in}, false)
 	if err != nil {
-		return Notice{}, School{}, err
+		return Notice{}, school, err
 	}
 	return out[0].Notice, school, nil
 }

@@ -137,7 +137,7 @@ func (s *Service) Activate(ctx context.Context, req ActivateRequest, answer func
 			// The notice's lock is the queue of all who want it.
 			n, err = tx.LockNotice(req.School, req.Number)
 		}
-		if err != nil && !isNotFound(err) && err != ErrUnknownSchool {
+		if err != nil && !isNotFound(err) && !errors.Is(err, ErrUnknownSchool) {
 			return err
 		}
 		// A key that was used says so, whatever it is used for now.
@@ -297,7 +297,7 @@ func (s *Service) Outcome(ctx context.Context, req OutcomeRequest, answer func(O
 		now := s.clock.Now()
 		recorded = nil
 		tokens, err := s.lockTokens(tx, req)
-		if err != nil && err != ErrTokenUnknown {
+		if err != nil && !errors.Is(err, ErrTokenUnknown) {
 			return err
 		}
 		saved, kerr := s.repetition(tx, req.Repeat, now)

@@ -22,6 +22,8 @@ need zbar-tools zbarimg
 need dmtx-utils dmtxread
 need prometheus promtool
 need gcc gcc # the race detector links with it
+# Debian's own interpreter, whatever stands before it in the path.
+/usr/bin/python3 -c 'import zeep' 2>/dev/null || missing+=(python3-zeep)
 [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -374,11 +374,15 @@ func (f *face) demand(ctx context.Context, m pagopa.DemandNoticeRequest) soap.An
 	n, school, err := f.svc.Demand(ctx, gateway.Actor{Kind: "psp", Name: string(peer.PSP)}, gateway.Gift{
 		Service: m.ServiceSubject, Code: c.Code, Name: c.Name, Amount: c.Amount,
 	})
-	if bad := (*gateway.Invalid)(nil); errors.As(err, &bad) {
+	bad := (*gateway.Invalid)(nil)
+	switch {
+	case errors.As(err, &bad):
 		return node(op, pagopa.PPTSemantica, "dati o importo non validi")
-	}
-	if err != nil {
-		return refuse(op, "", err)
+	case errors.Is(err, gateway.ErrNotFound):
+		// There is no creditor whose word this could be.
+		return node(op, pagopa.PPTSemantica, "servizio sconosciuto")
+	case err != nil:
+		return refuse(op, string(school.Code), err)
 	}
 	return ok(envelope(pagopa.DemandNoticeResponse{
 		QRCode: &pagopa.QRCode{CreditorCode: string(n.School), NoticeNumber: n.Number.String()}, PSPPayable: payable(n, school),
