@@ -117,52 +117,64 @@ type Gift struct {
 //
 // Errors: ErrNotFound, ErrContributionClosed, *Invalid. The school is right
 // whenever there is such a contribution.
-func (s *Service) Demand(ctx context.Context, actor Actor, g Gift) (Notice, School, error) {
-	var c Contribution
-	err := s.store.View(ctx, func(tx Tx) (err error) {
-		c, err = tx.ContributionByService(g.Service)
+func (s *Service) Demand(ctx context.Context, actor Actor, g Gift) (n Notice, school School, err error) {
+	err = s.store.Update(ctx, func(tx Tx) error {
+		n, school = Notice{}, School{}
+		// Its lock is the queue of all who demand, so that the same demand twice
+		// at once finds the one notice.
+		c, err := tx.LockContribution(g.Service)
+		if err == nil && g.School != "" && c.School != g.School {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if school, err = tx.School(c.School); err != nil {
+			return err
+		}
+		in, wanted, err := s.gift(school, c, g)
+		if err != nil {
+			return err
+		}
+		open, err := tx.Notices(school.Code, NoticeFilter{State: NoticeOpen, Now: s.clock.Now(), Debtor: wanted.Debtor.Code, Campaign: c.ID, Limit: 500})
+		if err != nil {
+			return err
+		}
+		same := slices.IndexFunc(open, func(n Notice) bool { return n.Amount == wanted.Amount && n.Debtor.Name == wanted.Debtor.Name })
+		if same >= 0 {
+			n = open[same]
+			return nil
+		}
+		out, err := s.Issue(tx.Context(), actor, school.Code, []NewNotice{in}, false)
+		if err == nil {
+			n = out[0].Notice
+		}
 		return err
 	})
-	if err == nil && g.School != "" && c.School != g.School {
-		err = ErrNotFound
-	}
 	if err != nil {
-		return Notice{}, School{}, fmt.Errorf("demand: %w", err)
+		return Notice{}, school, fmt.Errorf("demand: %w", err)
 	}
-	school, err := s.School(ctx, c.School)
-	if err != nil {
-		return Notice{}, School{}, err
-	}
+	return n, school, nil
+}
+
+// gift checks what somebody wants to give to c, and says which notice that asks
+// for.
+func (s *Service) gift(school School, c Contribution, g Gift) (in NewNotice, wanted Notice, err error) {
 	if now := s.clock.Now(); c.Closed || !now.Before(c.DueDate.Deadline()) {
-		return Notice{}, school, fmt.Errorf("demand: %w", ErrContributionClosed)
+		return in, wanted, ErrContributionClosed
 	}
 	amount := c.Amount
 	if g.Amount != nil {
 		amount = *g.Amount
 	}
 	if amount != c.Amount && !c.Free || amount < c.Min {
-		return Notice{}, school, &Invalid{[]FieldError{{"amount", "range", "this contribution does not take that amount"}}}
+		return in, wanted, &Invalid{[]FieldError{{"amount", "range", "this contribution does not take that amount"}}}
 	}
-	in := NewNotice{
+	in = NewNotice{
 		DebtorCode: g.Code, DebtorName: g.Name, Description: c.Description, Amount: amount, DueDate: c.DueDate.String(),
 		Taxonomy: c.Taxonomy, Deduction: c.Deduction, Campaign: c.ID,
 	}
 	var bad Invalid
-	wanted := checkNotice(school, in, "", &bad)
-	if err := bad.Err(); err != nil {
-		return Notice{}, school, err
-	}
-	open, err := s.Notices(ctx, school.Code, NoticeFilter{State: NoticeOpen, Debtor: wanted.Debtor.Code, Campaign: c.ID, Limit: 500})
-	if err != nil {
-		return Notice{}, school, err
-	}
-	same := slices.IndexFunc(open, func(n Notice) bool { return n.Amount == amount && n.Debtor.Name == wanted.Debtor.Name })
-	if same >= 0 {
-		return open[same], school, nil
-	}
-	out, err := s.Issue(ctx, actor, school.Code, []NewNotice{in}, false)
-	if err != nil {
-		return Notice{}, school, err
-	}
-	return out[0].Notice, school, nil
+	wanted = checkNotice(school, in, "", &bad)
+	return in, wanted, bad.Err()
 }

@@ -39,6 +39,7 @@ type NewNotice struct {
 
 // NewTransfer is a transfer as a school asks for it.
 type NewTransfer struct {
+	ID           int    `json:"-"` // zero, or its place from 1: what a notice that was read says
 	School, IBAN string // empty: the school's own
 	Amount       money.Cents
 	Taxonomy     string // empty: the notice's
@@ -295,6 +296,9 @@ func checkTransfers(school School, in NewNotice, n Notice, p string, bad *Invali
 	for i, t := range in.Transfers {
 		tp := fmt.Sprintf("%stransfers[%d].", p, i)
 		out[i] = Transfer{ID: i + 1, School: school.Code, IBAN: school.IBAN, Amount: t.Amount, Taxonomy: t.Taxonomy}
+		if t.ID != 0 && t.ID != i+1 {
+			bad.Add(tp+"id", "range", "the ids count the transfers from 1; leave them out or keep the order")
+		}
 		var err error
 		if t.School != "" {
 			if out[i].School, err = ParseSchoolCode(t.School); err != nil {

@@ -5,6 +5,7 @@ package gateway
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -85,6 +86,7 @@ type Stamp struct {
 // NoticeToken is what a reader may know of the active token on a notice.
 type NoticeToken struct {
 	ID        string
+	PSP       PSPID
 	ExpiresAt time.Time
 }
 
@@ -152,7 +154,7 @@ func (n *Notice) Payable(now time.Time) error {
 func (n *Notice) Askable(now time.Time) error {
 	err := n.Payable(now)
 	switch {
-	case err == ErrNoticeDraft:
+	case errors.Is(err, ErrNoticeDraft):
 		return ErrNotFound
 	case err == nil && n.Token != nil && now.Before(n.Token.ExpiresAt):
 		return ErrInProgress

@@ -262,6 +262,9 @@ func (s *Service) choose(ctx context.Context, req PayRequest, amount money.Cents
 			if req.PSP != "" && o.ID != req.PSP {
 				continue
 			}
+			if o.Reason == UnavailableAmount && req.PSP != "" {
+				return PSPOffer{}, &Invalid{[]FieldError{{"psp", "range", "this PSP does not take so much at once: choose another, or fewer notices"}}}
+			}
 			if !o.Available {
 				return PSPOffer{}, fmt.Errorf("psp %s: %w", o.ID, ErrPSPUnavailable)
 			}

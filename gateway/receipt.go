@@ -275,8 +275,15 @@ func (s *Service) apply(tx Tx, n *Notice, rec Receipt, now time.Time) error {
 		// before more comes.
 		n.Held, n.ChangedAt = true, now
 		n.Version++
+		if rec.Anomaly == AnomalyLate {
+			// Another pays it now: this money will have to go back, unless that
+			// payment fails and the school takes this one.
+			if err := s.askRefund(tx, rec, now); err != nil {
+				return err
+			}
+		}
 	default: // it is paid already, and stays as it is
-		return tx.InsertRefund(Refund{ID: s.newID(), School: n.School, Receipt: rec.ID, Amount: rec.Content.Amount, Reason: string(rec.Anomaly), State: RefundRequested, RequestedBy: ActorSystem.Name, CreatedAt: now, ChangedAt: now})
+		return s.askRefund(tx, rec, now)
 	}
 	if err := tx.SaveNotice(*n); err != nil {
 		return err
@@ -288,6 +295,14 @@ func (s *Service) apply(tx Tx, n *Notice, rec Receipt, now time.Time) error {
 		return err
 	}
 	return s.settleAttempt(tx, n, rec, now)
+}
+
+// askRefund gives the school the task to pay a receipt back.
+func (s *Service) askRefund(tx Tx, rec Receipt, now time.Time) error {
+	return tx.InsertRefund(Refund{
+		ID: s.newID(), School: rec.School, Receipt: rec.ID, Amount: rec.Content.Amount, Reason: string(rec.Anomaly),
+		State: RefundRequested, RequestedBy: ActorSystem.Name, CreatedAt: now, ChangedAt: now,
+	})
 }
 
 // settleAttempt marks the notice settled in the live attempt that the receipt

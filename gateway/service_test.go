@@ -159,6 +159,17 @@ func TestReceiptTable(t *testing.T) {
 			}
 			wants(t, n, v, gateway.NoticePaid, gateway.AnomalyStation, true)
 		})
+		t.Run("another station of ours under the right broker", func(t *testing.T) {
+			n, r := issue()
+			v, err := g.RecordReceipt(ctx, gateway.Delivery{
+				Addressee: gateway.Addressee{School: n.School, Broker: string(n.School), Station: other.Station},
+				Channel:   gateway.ChannelNode, Receipt: r, Raw: fmt.Appendf(nil, "<receipt id=%q/>", r.ID),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wants(t, n, v, gateway.NoticePaid, gateway.AnomalyStation, true)
+		})
 		for name, spoil := range map[string]func(*receipts.Receipt){
 			"transfers do not sum": func(r *receipts.Receipt) { r.Transfers[0].Amount++ },
 			"an idTransfer twice": func(r *receipts.Receipt) {
@@ -517,6 +528,15 @@ func TestIssue(t *testing.T) {
 		if err != nil || len(out[0].Notice.Transfers) != 2 || out[0].Notice.Transfers[1].ID != 2 {
 			t.Errorf("two beneficiaries = %+v, %v", out, err)
 		}
+		split.ExternalID, split.Transfers[0].ID, split.Transfers[1].ID = "split", 1, 2
+		if out, err := issue(split); err != nil || !out[0].Existed {
+			t.Errorf("the same with the ids of its transfers = %+v, %v", out, err)
+		}
+		split.Transfers[0].ID = 2
+		if _, err := issue(split); !errors.As(err, &invalid) {
+			t.Errorf("ids out of order = %v", err)
+		}
+		split.Transfers[0].ID = 1
 		split.ExternalID, split.Transfers[0].Amount = "split2", 500
 		if _, err := issue(split); !errors.As(err, &invalid) {
 			t.Errorf("transfers that do not sum = %v", err)

@@ -43,8 +43,8 @@ type Tx interface {
 	School(code SchoolCode) (School, error)
 	Schools() ([]School, error) // by name
 	InsertSchool(School) error
-	// KnowsStation says whether any school uses this broker, and any uses this
-	// broker with this station.
+	// KnowsStation says whether any school uses this broker, and any this
+	// station.
 	KnowsStation(broker, station string) (knowsBroker, knowsStation bool, err error)
 
 	// InsertNotices adds notices. taken lists the indexes of those whose number
@@ -107,7 +107,7 @@ type Tx interface {
 	SaveToken(Token) error
 	SchoolByPostalAccount(account string) (School, error)
 	InsertContribution(Contribution) error // ErrConflict: its service code is taken
-	ContributionByService(service string) (Contribution, error)
+	LockContribution(service string) (Contribution, error)
 
 	PutPupil(Pupil) error
 	Pupil(school SchoolCode, id string) (Pupil, error)

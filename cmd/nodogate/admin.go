@@ -157,6 +157,9 @@ func clientCommand(ctx context.Context, c cli, args []string) error {
 		if err := parse(fs, args[1:]); err != nil {
 			return err
 		}
+		if *admin && *scopes != "" {
+			return usagef("client add: an operator's client holds every scope; leave --scopes out")
+		}
 		if *admin == (*school != "") {
 			return usagef("client add: give either --school CF or --admin")
 		}
@@ -206,6 +209,9 @@ func clientCommand(ctx context.Context, c cli, args []string) error {
 		return withService(ctx, c, func(svc *gateway.Service) error {
 			if err := svc.RevokeClient(ctx, operator, *id); err != nil {
 				return fmt.Errorf("client %s: %w", *id, err)
+			}
+			if *asJSON {
+				return printJSON(c, record{"client_id": *id, "revoked": true})
 			}
 			fmt.Fprintf(c.stdout, "client %s revoked\n", *id)
 			return nil

@@ -12,9 +12,11 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+	"github.com/redis/go-redis/v9"
 	"gopkg.in/yaml.v3"
 
 	"github.com/nodogate/nodogate/gateway"
@@ -52,6 +54,7 @@ type config struct {
 	MailFrom       string   `env:"NODOGATE_MAIL_FROM"`
 	SecretFile     string   `env:"NODOGATE_SECRET_FILE" envDefault:"data/secret"`
 
+	misread error // what could not be read as what it is
 	// set says which names were given a value, by variable or file.
 	set map[string]bool
 }
@@ -76,6 +79,13 @@ func loadConfig(environ []string) (config, error) {
 		}
 	}
 	var cfg config
+	if b, given := values["NODOGATE_ALLOW_PRIVATE_TARGETS"]; given {
+		if _, err := strconv.ParseBool(b); err != nil {
+			// The one setting that is no text; listed with the other mistakes.
+			cfg.misread = errors.New("NODOGATE_ALLOW_PRIVATE_TARGETS must be true or false")
+			delete(values, "NODOGATE_ALLOW_PRIVATE_TARGETS")
+		}
+	}
 	if err := env.ParseWithOptions(&cfg, env.Options{Environment: values}); err != nil {
 		return config{}, fmt.Errorf("configuration: %w", err)
 	}
@@ -193,9 +203,15 @@ func (cfg config) checkServe() error {
 		}
 		loopback = loopback && isLoopback(host)
 	}
-	for _, f := range cfg.Faces {
-		if f != "creditor" && f != "node" {
-			add("NODOGATE_FACES lists creditor and node, nothing else")
+	if slices.ContainsFunc(cfg.Faces, func(f string) bool { return f != "creditor" && f != "node" }) {
+		add("NODOGATE_FACES lists creditor and node, nothing else")
+	}
+	if scheme, _, ok := strings.Cut(cfg.DatabaseURL, "://"); !ok || !slices.Contains([]string{"sqlite", "postgres", "postgresql"}, scheme) {
+		add("NODOGATE_DATABASE_URL must be sqlite://path or postgres://…")
+	}
+	if cfg.RedisURL != "" {
+		if _, err := redis.ParseURL(cfg.RedisURL); err != nil {
+			add("NODOGATE_REDIS_URL must be a Redis URL like redis://127.0.0.1:6379")
 		}
 	}
 	switch cfg.PeerAuth {
@@ -258,6 +274,9 @@ func (cfg config) checkServe() error {
 		if _, err := os.Stat(cfg.PSPs); err != nil {
 			add("NODOGATE_PSPS: %w", err)
 		}
+	}
+	if cfg.misread != nil {
+		bad = append(bad, cfg.misread)
 	}
 	slices.SortFunc(bad, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(bad...)

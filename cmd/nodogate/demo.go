@@ -196,12 +196,19 @@ type demoFile struct {
 	} `json:"family"`
 	Open []demoNotice `json:"open_notices"`
 	Paid []demoNotice `json:"paid_notices"`
+	// Contributions can be demanded at a PSP's counter by their service code.
+	Contributions []demoContribution `json:"contributions"`
 }
 
 type demoClient struct {
 	School gateway.SchoolCode `json:"school,omitempty"`
 	ID     string             `json:"client_id"`
 	Secret string             `json:"client_secret"`
+}
+
+type demoContribution struct {
+	School  gateway.SchoolCode `json:"school"`
+	Service string             `json:"service"` // idSoggettoServizio
 }
 
 type demoNotice struct {
@@ -379,11 +386,13 @@ func (d *demoFile) issue(ctx context.Context, svc *gateway.Service) error {
 			})
 		}
 	}
-	if _, err := svc.OpenContribution(ctx, operator, demoSchool, gateway.NewContribution{
+	open, err := svc.OpenContribution(ctx, operator, demoSchool, gateway.NewContribution{
 		Description: "Contributo volontario aperto a tutti", Amount: 2000, Min: 100, Free: true, DueDate: today.AddDays(200).String(), Deduction: "i-octies",
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
+	d.Contributions = []demoContribution{{open.School, open.Service}}
 	for school, list := range notices {
 		if _, err := svc.Issue(ctx, operator, school, list, false); err != nil {
 			return err

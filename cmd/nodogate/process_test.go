@@ -410,15 +410,16 @@ func TestConfiguration(t *testing.T) {
 	}
 	code, _, stderr := execute(t, dir, []string{
 		"NODOGATE_LISTEN=0.0.0.0:0", "NODOGATE_PEER_AUTH=none", "NODOGATE_FACES=creditor,other", "NODOGATE_PUBLIC_URL=http://pagamenti.example", "NODOGATE_BROKER=1", "NODOGATE_PSPS=missing.yaml",
+		"NODOGATE_ALLOW_PRIVATE_TARGETS=maybe", "NODOGATE_DATABASE_URL=mysql://x", "NODOGATE_REDIS_URL=http://x",
 	}, "serve")
-	for _, want := range []string{"NODOGATE_PEER_AUTH", "NODOGATE_FACES", "NODOGATE_PUBLIC_URL", "NODOGATE_BROKER", "NODOGATE_PSPS"} {
+	for _, want := range []string{"NODOGATE_ALLOW_PRIVATE_TARGETS", "NODOGATE_DATABASE_URL", "NODOGATE_REDIS_URL", "NODOGATE_PEER_AUTH", "NODOGATE_FACES", "NODOGATE_PUBLIC_URL", "NODOGATE_BROKER", "NODOGATE_PSPS"} {
 		if code != 1 || !strings.Contains(stderr, want) {
 			t.Errorf("exit %d; the mistakes lack %s:\n%s", code, want, stderr)
 		}
 	}
 	// What is found wrong after the listeners and the database are open is told too.
-	if code, _, stderr := execute(t, t.TempDir(), []string{"NODOGATE_REDIS_URL=nonsense"}, "serve"); code != 1 || stderr != "nodogate: NODOGATE_REDIS_URL is not a Redis URL\n" {
-		t.Errorf("a Redis address that is none: exit %d, %q", code, stderr)
+	if code, _, stderr := execute(t, t.TempDir(), []string{"NODOGATE_REDIS_URL=unix:///nowhere/redis.sock"}, "serve"); code != 1 || !strings.Contains(stderr, "\nnodogate: redis: ") {
+		t.Errorf("a Redis that is away: exit %d, %q", code, stderr)
 	}
 	// PostgreSQL without a secret, and with another one than before.
 	url := storetest.NewPostgres(t)

@@ -273,6 +273,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		if err != nil {
 			return errors.New("NODOGATE_REDIS_URL is not a Redis URL")
 		}
+		redis.SetLogger(redisLog{n.log})
 		n.redis = redis.NewClient(options)
 		if err := n.redis.Ping(ctx).Err(); err != nil {
 			return fmt.Errorf("redis: %w", err)
@@ -302,6 +303,13 @@ func (n *node) newMails() (*notify.Worker, error) {
 		from = "no-reply@" + host
 	}
 	return notify.New(notify.Config{Outbox: n.store, Service: n.service, Mailer: mailer, From: from, Log: n.log, Reg: n.reg})
+}
+
+// redisLog puts the Redis client's own complaints among the other log lines.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.WarnContext(ctx, "redis", "said", fmt.Sprintf(format, v...))
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {

@@ -124,7 +124,14 @@ func TestWhoMayCall(t *testing.T) {
 			if w := send(r.Method, r.Path, op.id, a.school); w.Code != want.status {
 				t.Errorf("client with every scope: got %d %s, want %d", w.Code, w.Body, want.status)
 			}
-			if op.id != "listPaymentMethods" {
+			if op.id == "listSchools" {
+				for token, only := range map[string]gateway.SchoolCode{a.school: gatewaytest.SchoolCode, foreign: other.Code} {
+					list := as[SchoolPage](t, send(r.Method, r.Path, op.id, token), 200)
+					if len(list.Items) != 1 || list.Items[0].FiscalCode != string(only) {
+						t.Errorf("a client of %s sees %+v", only, list.Items)
+					}
+				}
+			} else if op.id != "listPaymentMethods" {
 				expect(t, send(r.Method, r.Path, op.id, foreign), 404, "not_found")
 			}
 			if rule.scope == "" {
@@ -191,12 +198,13 @@ func TestNarrowedTokens(t *testing.T) {
 		t.Errorf("narrowed operator, notices:read: got %d", w.Code)
 	}
 	expect(t, a.post(base+"/notices", reader, noticeJSON()), 403, "insufficient_scope")
-	expect(t, a.get("/api/v1/schools", reader), 403, "insufficient_scope")
-	if w := a.get("/api/v1/schools", narrow("admin")); w.Code != 200 {
+	school := `{"fiscal_code":"80015010723","name":"Liceo Galilei","iban":"IT60X0542811101000000123456","segregation_code":"01"}`
+	expect(t, a.post("/api/v1/schools", reader, school), 403, "insufficient_scope")
+	if w := a.post("/api/v1/schools", narrow("admin"), school); w.Code != 201 {
 		t.Errorf("operator with admin: got %d", w.Code)
 	}
 	forged := sign(t, jwt.SigningMethodHS256, a.h.tokenKey, a, func(c *claims) { c.Scope = "admin" })
-	expect(t, a.get("/api/v1/schools", forged), 403, "insufficient_scope")
+	expect(t, a.post("/api/v1/schools", forged, school), 403, "insufficient_scope")
 }
 
 func TestAuthorizationHeader(t *testing.T) {

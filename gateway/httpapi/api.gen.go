@@ -239,6 +239,9 @@ type NewTransfer struct {
 	// Iban The school's own when left out.
 	Iban string `json:"iban,omitempty"`
 
+	// ID Its place from 1 to 5, as a notice shows it; the order of the list says the same.
+	ID int `json:"id,omitempty"`
+
 	// Remittance At most 140 characters.
 	Remittance string `json:"remittance,omitempty"`
 
@@ -295,10 +298,12 @@ type NoticePage struct {
 
 // NoticePayment defines model for NoticePayment.
 type NoticePayment struct {
-	ExpiresAt time.Time          `json:"expires_at"`
-	Method    Method             `json:"method"`
-	Psp       string             `json:"psp"`
-	State     NoticePaymentState `json:"state"`
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Method null where a payer stands at a PSP's own counter
+	Method *Method            `json:"method"`
+	Psp    string             `json:"psp"`
+	State  NoticePaymentState `json:"state"`
 }
 
 // NoticePaymentState defines model for NoticePayment.State.

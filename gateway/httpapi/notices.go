@@ -60,7 +60,7 @@ func newNotice(n NewNotice) gateway.NewNotice {
 	}
 	for _, t := range n.Transfers {
 		out.Transfers = append(out.Transfers, gateway.NewTransfer{
-			School: t.School, IBAN: t.Iban, Amount: money.Cents(t.AmountCents), Taxonomy: t.Taxonomy, Remittance: t.Remittance,
+			ID: t.ID, School: t.School, IBAN: t.Iban, Amount: money.Cents(t.AmountCents), Taxonomy: t.Taxonomy, Remittance: t.Remittance,
 		})
 	}
 	return out
@@ -227,8 +227,12 @@ func (h *handlers) noticeOf(n gateway.Notice) Notice {
 	if out.Receipts == nil {
 		out.Receipts = []string{}
 	}
+	if k := n.Token; k != nil && h.svc.Now().Before(k.ExpiresAt) {
+		out.Payment = &NoticePayment{State: NoticePaymentStateStarted, Psp: string(k.PSP), ExpiresAt: k.ExpiresAt}
+	}
 	if p := n.Payment; p != nil {
-		out.Payment = &NoticePayment{State: NoticePaymentStateStarted, Method: Method(p.Method), Psp: string(p.PSP), ExpiresAt: p.ExpiresAt}
+		method := Method(p.Method)
+		out.Payment = &NoticePayment{State: NoticePaymentStateStarted, Method: &method, Psp: string(p.PSP), ExpiresAt: p.ExpiresAt}
 		switch p.State {
 		case gateway.AttemptUnknown:
 			out.Payment.State = NoticePaymentStateUnknown

@@ -61,7 +61,7 @@ var problems = []struct {
 	{gateway.ErrRefused, problem{409, "psp_refused", "The provider refused", "Choose another provider."}},
 	{gateway.ErrKeyReused, problem{422, "idempotency_key_reused", "This Idempotency-Key came with another request", "Use a new key for a new request."}},
 	{gateway.ErrPSPUnavailable, problem{503, "psp_unavailable", "The provider is not answering", "Choose another, or send the request again later."}},
-	{gateway.ErrOutcomeUnknown, problem{504, "psp_no_answer", "The provider gave no answer in time", "Nobody was sent to its page, so nothing can be paid there. Send the request again."}},
+	{gateway.ErrOutcomeUnknown, problem{503, "psp_unavailable", "This provider is not answering", "It gave no answer in time. Nobody was sent to its page, so nothing can be paid there: send the request again later, or choose another provider."}},
 	{context.DeadlineExceeded, problem{503, "timeout", "It took too long", "Send the request again."}},
 	{context.Canceled, problem{503, "timeout", "It took too long", "Send the request again."}},
 }

@@ -35,8 +35,9 @@ func (h *handlers) CreateSchool(ctx context.Context, r CreateSchoolRequestObject
 	return CreateSchool201JSONResponse{schoolOf(school), CreateSchool201ResponseHeaders{location}}, nil
 }
 
+// ListSchools shows a school's client its own school, and an operator all.
 func (h *handlers) ListSchools(ctx context.Context, r ListSchoolsRequestObject) (ListSchoolsResponseObject, error) {
-	ctx, _ = begin(ctx)
+	ctx, k := begin(ctx)
 	after, err := h.position("schools", r.Params.Cursor)
 	if err != nil {
 		return nil, err
@@ -44,6 +45,9 @@ func (h *handlers) ListSchools(ctx context.Context, r ListSchoolsRequestObject) 
 	all, err := h.svc.Schools(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if !k.caller.Admin() {
+		all = slices.DeleteFunc(all, func(s gateway.School) bool { return s.Code != k.caller.School })
 	}
 	// Newest first; the code tells apart those of one instant.
 	position := func(s gateway.School) string {

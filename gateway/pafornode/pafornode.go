@@ -219,6 +219,11 @@ func (f *face) getPayment(ctx context.Context, m pagopa.GetPaymentRequest) soap.
 			ID: t.ID, Amount: t.Amount, Creditor: string(t.School), IBAN: string(iban),
 			Remittance: t.Remittance, Category: t.Taxonomy,
 		}
+		if postal := school.PostalIBAN(t); m.Version == 2 && m.TransferType == "PAGOPA" && postal != "" {
+			// The postal account stands beside the transfer's own (SANP, best
+			// practice).
+			out.Metadata = []pagopa.Entry{{Key: "IBANAPPOGGIO", Value: string(postal)}}
+		}
 		if t.School == school.Code {
 			out.Company = school.Name
 		}

@@ -186,6 +186,28 @@ func TestAsking(t *testing.T) {
 			status, body := f.post(t, verify(ours, "97735020584", open.Number.String()))
 			wantKO(t, status, body, "PAA_ID_DOMINIO_ERRATO")
 		})
+		t.Run("a postal account beside the school's own", func(t *testing.T) {
+			const postal = "IT45R0760103200000000001016"
+			if _, _, err := g.Service.AddSchool(context.Background(), gatewaytest.Operator, gateway.NewSchool{
+				Code: "97735020584", Name: "Scuola con conto postale", IBAN: gatewaytest.IBAN, Segregation: "02",
+				PostalAccount: "1016", PostalIBAN: postal, PostalHolder: "Scuola", PostalAuth: "AUT. DB/0000",
+			}); err != nil {
+				t.Fatal(err)
+			}
+			n := g.IssueAt("97735020584")
+			ask := func(root, kind string) string {
+				_, body := f.post(t, strings.Replace(get(root, head("97735020584", "97735020584", "97735020584_01"), n.Number.String(), "<transferType>"+kind+"</transferType>"), "<fiscalCode>80014480828<", "<fiscalCode>97735020584<", 1))
+				return body
+			}
+			if body := ask("paGetPaymentV2Request", "PAGOPA"); !strings.Contains(body, "<IBAN>"+gatewaytest.IBAN+"</IBAN>") || !strings.Contains(body, "<key>IBANAPPOGGIO</key><value>"+postal+"</value>") {
+				t.Errorf("PAGOPA: %s", body)
+			}
+			for _, root := range []string{"paGetPaymentV2Request", "paGetPaymentReq"} {
+				if body := ask(root, "POSTAL"); !strings.Contains(body, "<IBAN>"+postal+"</IBAN>") || strings.Contains(body, "IBANAPPOGGIO") {
+					t.Errorf("POSTAL: %s", body)
+				}
+			}
+		})
 		t.Run("asking changes nothing", func(t *testing.T) {
 			n, err := g.Notice(context.Background(), open.School, open.Number)
 			if err != nil || n.Version != open.Version || n.Payment != nil {
@@ -231,6 +253,24 @@ func TestDemand(t *testing.T) {
 		}
 		if _, again := demand(t, ours, fixed.Service, giver); number.FindStringSubmatch(again)[1] != first {
 			t.Error("the same demand again gave another notice")
+		}
+		var wg sync.WaitGroup
+		crowd := giver
+		crowd.Name = "Maria Rossi"
+		numbers := make(chan string, 8)
+		for range cap(numbers) {
+			wg.Go(func() {
+				_, body := demand(t, ours, fixed.Service, crowd)
+				numbers <- number.FindStringSubmatch(body)[1]
+			})
+		}
+		wg.Wait()
+		close(numbers)
+		one := <-numbers
+		for more := range numbers {
+			if more != one {
+				t.Errorf("the same demand many times at once gave %s and %s", one, more)
+			}
 		}
 		g.Settle(n, "")
 		if _, more := demand(t, ours, fixed.Service, giver); number.FindStringSubmatch(more)[1] == first {

@@ -21,7 +21,14 @@ SELECT school, id, service, description, amount_cents, min_amount_cents, free_am
   FROM contributions
  WHERE service = $1`
 
-func (t *tx) ContributionByService(service string) (c gateway.Contribution, err error) {
+const lockContribution = `SELECT 1 FROM contributions WHERE service = $1`
+
+// LockContribution finds a contribution by its service code. It locks before it
+// reads, like LockNotice.
+func (t *tx) LockContribution(service string) (c gateway.Contribution, err error) {
+	if err := t.lock(lockContribution, service); err != nil {
+		return c, err
+	}
 	err = t.sql.QueryRowContext(t.ctx, selectContribution, service).Scan(&c.School, &c.ID, &c.Service, &c.Description, &c.Amount, &c.Min,
 		&c.Free, day{&c.DueDate}, &c.Taxonomy, &c.Deduction, &c.Closed, instant{&c.CreatedAt}, &c.Version)
 	return c, notFound(err)

@@ -110,7 +110,7 @@ SELECT n.school, n.number, n.seq, n.state, n.version, n.debtor_enc, n.class, n.d
        n.due_date, n.payable_after_due, n.held, n.taxonomy, n.deduction, n.external_id, n.campaign, n.transfers, n.fingerprint,
        n.created_at, n.changed_at, n.paid_at, n.settled_by,
        coalesce(a.state, ''), coalesce(a.id, ''), coalesce(a.method, ''), coalesce(a.psp, ''), a.lapses_at,
-       coalesce(tk.id, ''), tk.expires_at`
+       coalesce(tk.id, ''), coalesce(tk.psp, ''), tk.expires_at`
 
 const fromNotices = `
   FROM notices n
@@ -128,7 +128,7 @@ func (t *tx) scanNotice(r row, more ...any) (opener[gateway.Notice], error) {
 		&n.Amount, jsonText{&n.PastAmounts}, day{&n.DueDate}, &n.PayableAfterDue, &n.Held, &n.Taxonomy, &n.Deduction,
 		&n.ExternalID, &n.Campaign, jsonText{&n.Transfers}, digest{&n.Fingerprint}, instant{&n.CreatedAt}, instant{&n.ChangedAt},
 		instant{&n.PaidAt}, &n.SettledBy, &p.State, &p.Attempt, &p.Method, &p.PSP, instant{&p.ExpiresAt},
-		&k.ID, instant{&k.ExpiresAt}}, more...)
+		&k.ID, &k.PSP, instant{&k.ExpiresAt}}, more...)
 	if err := r.Scan(dest...); err != nil {
 		return nil, notFound(err)
 	}

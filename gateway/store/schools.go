@@ -60,7 +60,7 @@ func (t *tx) InsertSchool(s gateway.School) error {
 
 const selectKnowsStation = `
 SELECT EXISTS (SELECT 1 FROM schools WHERE broker = $1),
-       EXISTS (SELECT 1 FROM schools WHERE broker = $1 AND station = $2)`
+       EXISTS (SELECT 1 FROM schools WHERE station = $2)`
 
 func (t *tx) KnowsStation(broker, station string) (knowsBroker, knowsStation bool, err error) {
 	err = t.sql.QueryRowContext(t.ctx, selectKnowsStation, broker, station).Scan(&knowsBroker, &knowsStation)

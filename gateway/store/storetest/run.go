@@ -92,7 +92,7 @@ func schools(w world) {
 	}{
 		{"80014480828", "80014480828_01", true, true},
 		{"80014480828", "80014480828_02", true, false},
-		{"99999999999", "80014480828_01", false, false},
+		{"99999999999", "80014480828_01", false, true},
 	} {
 		w.view(func(tx gateway.Tx) error {
 			b, s, err := tx.KnowsStation(c.broker, c.station)
@@ -682,12 +682,12 @@ func contributions(w world) {
 		return nil
 	})
 	w.view(func(tx gateway.Tx) error {
-		got, err := tx.ContributionByService("A0001")
+		got, err := tx.LockContribution("A0001")
 		if err != nil || got != c {
-			w.Errorf("ContributionByService = %+v, %v; want %+v", got, err, c)
+			w.Errorf("LockContribution = %+v, %v; want %+v", got, err, c)
 		}
-		_, err = tx.ContributionByService("A0002")
-		w.wants("ContributionByService of none", err, gateway.ErrNotFound)
+		_, err = tx.LockContribution("A0002")
+		w.wants("LockContribution of none", err, gateway.ErrNotFound)
 		return nil
 	})
 }
