@@ -28,23 +28,23 @@ type Catalogue struct {
 type PSP struct {
 	ID        gateway.PSPID    `yaml:"id"` // also idPSP on the node face
 	Name      string           `yaml:"name"`
-	Methods   []gateway.Method `yaml:"methods"`
+	Methods   []gateway.Method `yaml:"methods,flow"`
 	Connector string           `yaml:"connector"` // the name of a Driver
 	Endpoint  string           `yaml:"endpoint"`
 	// SecretEnv names the environment variable that holds the PSP's key.
-	SecretEnv string `yaml:"secret_env"`
-	Fees      []Band `yaml:"fees"`
+	SecretEnv string `yaml:"secret_env,omitempty"`
+	Fees      []Band `yaml:"fees,flow"`
 	// MaxAmount is the most the PSP takes at once; zero is no limit.
-	MaxAmount money.Cents `yaml:"max_amount_cents"`
+	MaxAmount money.Cents `yaml:"max_amount_cents,omitempty"`
 	// PageHosts are the hosts, beside the endpoint's, its pages are on.
-	PageHosts []string `yaml:"page_hosts"`
+	PageHosts []string `yaml:"page_hosts,flow,omitempty"`
 	// Node lets the PSP call the node face.
-	Node *NodePeer `yaml:"node"`
+	Node *NodePeer `yaml:"node,omitempty"`
 }
 
 // Band is a fee for amounts up to and including UpTo; the last may be open.
 type Band struct {
-	UpTo *money.Cents `yaml:"up_to_cents"`
+	UpTo *money.Cents `yaml:"up_to_cents,omitempty"`
 	Fee  money.Cents  `yaml:"fee_cents"`
 }
 
@@ -76,6 +76,17 @@ func ParseCatalogue(text []byte) (Catalogue, error) {
 		return Catalogue{}, errors.New("read catalogue: more than one YAML document")
 	}
 	return c, nil
+}
+
+// YAML is the catalogue as psps.yaml has it; ParseCatalogue reads the same back.
+func (c Catalogue) YAML() ([]byte, error) {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := errors.Join(e.Encode(c), e.Close()); err != nil {
+		return nil, fmt.Errorf("write catalogue: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
 // findFloat is the line of the first number with a fraction, or 0. Decoding

@@ -21,6 +21,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nodogate/nodogate/gateway"
 )
@@ -45,9 +46,31 @@ type Connector interface {
 	Start(ctx context.Context, order gateway.Order) (gateway.Started, error)
 }
 
+// Listener is a Connector whose PSP calls back. It is found by type assertion.
+type Listener interface {
+	// Callback proves and reads a callback, and calls nobody. Its errors are
+	// gateway.ErrForged for one that is not proved, a *gateway.Invalid for one
+	// that is proved but says nothing sensible, gateway.ErrNotFound for a path
+	// that is no callback of this PSP. Reading the same twice gives the same
+	// event, with the same id.
+	Callback(c gateway.Callback) (gateway.PSPEvent, error)
+	// Answer is what the PSP's system is told: err is nil when the event was
+	// taken, or taken before.
+	Answer(e gateway.PSPEvent, err error) Answer
+}
+
+// Answer is the answer to a callback.
+type Answer struct {
+	Status      int
+	ContentType string
+	Body        []byte
+}
+
 // Driver makes connectors of one kind.
 type Driver struct {
 	Name string // as psps.yaml calls it
+	// Settlement says who makes the receipts of this kind.
+	Settlement gateway.Settlement
 	// New checks what this kind needs of the catalogue and calls nobody. Its
 	// error is for the operator who wrote the catalogue.
 	New func(DriverConfig) (Connector, error)
@@ -67,6 +90,8 @@ type DriverConfig struct {
 	// classified already. Use no other client.
 	HTTP *http.Client
 	Log  *slog.Logger
+	// Now is the time by which signatures are too old.
+	Now func() time.Time
 }
 
 // ErrForeignPage says that a PSP named a page which is not where the catalogue

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,11 +57,13 @@ const (
 // PSP refusing is a PSP that works: only silence and nonsense open a breaker.
 // Breakers are local to the process.
 type Set struct {
-	psps     map[gateway.PSPID]*psp
-	limits   Limits
-	now      func() time.Time
-	log      *slog.Logger
-	duration *prometheus.HistogramVec
+	cfg       Config // its Catalogue is the first
+	limits    Limits
+	now       func() time.Time
+	log       *slog.Logger
+	duration  *prometheus.HistogramVec
+	lineup    atomic.Pointer[lineup]
+	reloading sync.Mutex
 }
 
 var _ gateway.PSPs = (*Set)(nil)
@@ -67,9 +71,11 @@ var _ gateway.PSPs = (*Set)(nil)
 // psp is one PSP at work.
 type psp struct {
 	PSP
-	connector Connector
-	slots     chan struct{} // one taken by each call in flight
-	start     *operation
+	secret     string
+	settlement gateway.Settlement
+	connector  Connector
+	slots      chan struct{} // one taken by each call in flight
+	start      *operation
 }
 
 // operation is one thing a PSP is asked to do, and how well it does it.
@@ -92,7 +98,7 @@ func New(cfg Config) (*Set, error) {
 	cfg.Limits.Open = cmp.Or(cfg.Limits.Open, 30*time.Second)
 
 	s := &Set{
-		psps:   make(map[gateway.PSPID]*psp, len(cfg.Catalogue.PSPs)),
+		cfg:    cfg,
 		limits: cfg.Limits,
 		now:    cfg.Now,
 		log:    cfg.Log,
@@ -102,48 +108,12 @@ func New(cfg Config) (*Set, error) {
 			Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10},
 		}, []string{"psp", "operation", "outcome"}),
 	}
-	var bad []error
-	for i := range cfg.Catalogue.PSPs {
-		entry := cfg.Catalogue.PSPs[i]
-		mistakes := entry.check(cfg.AllowPrivate, cfg.Getenv)
-		if s.psps[entry.ID] != nil {
-			mistakes = append(mistakes, errors.New("id: another PSP has it too"))
-		}
-		known := slices.IndexFunc(cfg.Drivers, func(d Driver) bool { return d.Name == entry.Connector })
-		if known < 0 {
-			mistakes = append(mistakes, fmt.Errorf("connector: there is none called %q", entry.Connector))
-		}
-		p := &psp{PSP: entry, slots: make(chan struct{}, cfg.Limits.InFlight)}
-		if len(mistakes) == 0 {
-			endpoint, _ := parseEndpoint(entry.Endpoint, cfg.AllowPrivate) // checked above
-			secret := ""
-			if entry.SecretEnv != "" {
-				secret = cfg.Getenv(entry.SecretEnv)
-			}
-			var err error
-			p.connector, err = cfg.Drivers[known].New(DriverConfig{
-				ID: entry.ID, Name: entry.Name, Endpoint: endpoint, Secret: secret, PageHosts: entry.PageHosts,
-				HTTP: newClient(cfg.Limits.Connect, cfg.Limits.InFlight, cfg.AllowPrivate),
-				Log:  cfg.Log.With("psp", string(entry.ID)),
-			})
-			if err != nil {
-				mistakes = append(mistakes, err)
-			}
-		}
-		p.start = s.newOperation(entry.ID, "start")
-		s.psps[entry.ID] = p
-		for _, m := range mistakes {
-			bad = append(bad, fmt.Errorf("psps[%d] %s: %w", i, entry.ID, m))
-		}
+	s.lineup.Store(&lineup{})
+	if err := s.Reload(cfg.Catalogue); err != nil {
+		return nil, err
 	}
-	if len(bad) > 0 {
-		return nil, errors.Join(bad...)
-	}
-	if err := cfg.Registerer.Register(s.duration); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
-	for id, p := range s.psps {
-		if err := cfg.Registerer.Register(stateGauge(id, p.start)); err != nil {
+	for _, c := range []prometheus.Collector{s.duration, breakerStates{s}} {
+		if err := cfg.Registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
@@ -173,27 +143,17 @@ func (s *Set) newOperation(id gateway.PSPID, name string) *operation {
 	return op
 }
 
-// stateGauge tells the breaker's state at the moment it is asked: an open
-// breaker turns half-open by time alone. gobreaker counts as the metric does: 0
-// closed, 1 half-open, 2 open.
-func stateGauge(id gateway.PSPID, op *operation) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name:        "nodogate_connector_breaker_state",
-		Help:        "State of a PSP's breaker: 0 closed, 1 half-open, 2 open.",
-		ConstLabels: prometheus.Labels{"psp": string(id), "operation": op.name},
-	}, func() float64 { return float64(op.breaker.State()) })
-}
-
 // Offers lists methods and PSPs for a cart of this amount, as gateway.PSPs says.
 func (s *Set) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffer {
+	listed := s.lineup.Load().listed
 	var offers []gateway.MethodOffer
 	for _, method := range gateway.Methods {
 		var list []gateway.PSPOffer
-		for id, p := range s.psps {
+		for id, p := range listed {
 			if !slices.Contains(p.Methods, method) {
 				continue
 			}
-			o := gateway.PSPOffer{ID: id, Name: p.Name, Available: true}
+			o := gateway.PSPOffer{ID: id, Name: p.Name, Available: true, Settlement: p.settlement}
 			var takes bool
 			if o.Fee, takes = p.Fee(amount); !takes {
 				o.Available, o.Reason = false, gateway.UnavailableAmount
@@ -220,9 +180,10 @@ func (s *Set) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffe
 	return offers
 }
 
-// Name is the PSP's name, or the id itself for one no longer listed.
+// Name is the PSP's name, or the id itself for one that was not listed since the
+// process began.
 func (s *Set) Name(id gateway.PSPID) string {
-	if p := s.psps[id]; p != nil {
+	if p := s.lineup.Load().known[id]; p != nil {
 		return p.Name
 	}
 	return string(id)
@@ -230,7 +191,7 @@ func (s *Set) Name(id gateway.PSPID) string {
 
 // Start opens a payment, as gateway.PSPs says.
 func (s *Set) Start(ctx context.Context, id gateway.PSPID, order gateway.Order) (gateway.Started, error) {
-	p := s.psps[id]
+	p := s.lineup.Load().listed[id]
 	if p == nil {
 		return gateway.Started{}, fmt.Errorf("start at %s: %w: not in the catalogue", id, gateway.ErrPSPUnavailable)
 	}
@@ -243,6 +204,38 @@ func (s *Set) Start(ctx context.Context, id gateway.PSPID, order gateway.Order) 
 		return gateway.Started{}, fmt.Errorf("start at %s: %w", id, err)
 	}
 	return started, nil
+}
+
+// Callback proves and reads what a PSP's system sent: errors as Listener's, and
+// gateway.ErrNotFound for a PSP that has no callbacks.
+func (s *Set) Callback(c gateway.Callback) (gateway.PSPEvent, error) {
+	l, err := s.listener(c.PSP)
+	if err != nil {
+		return gateway.PSPEvent{}, err
+	}
+	return l.Callback(c)
+}
+
+// Answer is what the PSP's system is told of its callback.
+func (s *Set) Answer(psp gateway.PSPID, e gateway.PSPEvent, err error) (status int, contentType string, body []byte) {
+	l, lerr := s.listener(psp)
+	if lerr != nil {
+		return http.StatusNotFound, "", nil
+	}
+	a := l.Answer(e, err)
+	return a.Status, a.ContentType, a.Body
+}
+
+func (s *Set) listener(id gateway.PSPID) (Listener, error) {
+	p := s.lineup.Load().known[id]
+	if p == nil {
+		return nil, fmt.Errorf("callback of %s: %w", id, gateway.ErrNotFound)
+	}
+	l, ok := p.connector.(Listener)
+	if !ok {
+		return nil, fmt.Errorf("callback of %s: %w", id, gateway.ErrNotFound)
+	}
+	return l, nil
 }
 
 var errPanic = errors.New("connector panicked")

@@ -336,7 +336,7 @@ func TestPanicCountsAndFreesTheSlot(t *testing.T) {
 			}()
 		}
 		stateMetric(t, reg, 2)
-		if n := len(set.psps["UNO"].slots); n != 0 {
+		if n := len(set.lineup.Load().listed["UNO"].slots); n != 0 {
 			t.Errorf("%d slots still taken", n)
 		}
 	})

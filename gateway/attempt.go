@@ -12,7 +12,7 @@ import (
 // Attempt is one try to pay a cart with one PSP. While it is live no other
 // online payment of its notices can start.
 type Attempt struct {
-	ID        string
+	ID        string // 32 hexadecimal digits, the form PSPs ask for
 	Cart      string
 	State     AttemptState
 	Method    Method

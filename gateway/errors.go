@@ -36,6 +36,10 @@ var (
 	// ErrOutcomeUnknown: the provider may or may not have acted. Never treat
 	// it as a failure.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrForged: a callback whose signature is missing, wrong, old or was used.
+	ErrForged = errors.New("callback not proved")
+	// ErrAmount: a PSP names another amount than the payment's.
+	ErrAmount = errors.New("another amount than the payment's")
 	// ErrCredentials: wrong user name or password, or locked; never says which.
 	ErrCredentials = errors.New("wrong credentials")
 	// ErrKeyReused: an idempotency key came back with another request.

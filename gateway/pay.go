@@ -181,7 +181,7 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 			return err
 		}
 		attempt = &Attempt{
-			ID: s.newID(), Cart: cart.ID, State: AttemptCreated, Method: cart.Method, PSP: cart.PSP, Fee: cart.Fee,
+			ID: s.newToken(), Cart: cart.ID, State: AttemptCreated, Method: cart.Method, PSP: cart.PSP, Fee: cart.Fee,
 			CreatedAt: now, ChangedAt: now, LapsesAt: now.Add(defaultPage + pageGrace), Version: 1,
 		}
 		refs := make([]NoticeRef, len(cart.Notices))
@@ -190,10 +190,14 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 			refs[i] = NoticeRef{n.School, n.Number}
 			events[i] = Event{School: n.School, Number: n.Number, Kind: EventPaymentStarted, Actor: req.Actor, Attempt: attempt.ID, State: attempt.State, At: now}
 		}
-		if err := tx.InsertAttempt(*attempt, refs); err != nil {
-			if errors.Is(err, ErrConflict) {
-				return ErrInProgress
-			}
+		err = tx.InsertAttempt(*attempt, refs)
+		if err == nil && offer.Settlement == SettledByOutcome {
+			err = s.holdNotices(tx, cart, *attempt, now)
+		}
+		if errors.Is(err, ErrConflict) {
+			return ErrInProgress
+		}
+		if err != nil {
 			return err
 		}
 		return tx.AppendEvents(events...)
@@ -252,6 +256,53 @@ func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) err
 	return nil
 }
 
+// holdNotices takes a token on every notice of the cart, so that a payer at a
+// counter and this one keep apart, and so that its receipt has its id before
+// anybody pays. The notices are locked.
+func (s *Service) holdNotices(tx Tx, cart Cart, a Attempt, now time.Time) error {
+	for _, c := range cart.Notices {
+		n, err := tx.Notice(c.School, c.Number)
+		if err != nil {
+			return err
+		}
+		if err := s.free(tx, &n, now); err != nil {
+			return err
+		}
+		err = tx.InsertToken(Token{
+			ID: s.newToken(), School: n.School, Number: n.Number, State: TokenActive,
+			Peer:   Peer{PSP: a.PSP, Name: s.psps.Name(a.PSP), Channel: string(a.PSP)},
+			Amount: n.Amount, Transfers: n.Transfers, PaymentNote: cart.ID, Attempt: a.ID,
+			CreatedAt: now, ChangedAt: now, ExpiresAt: now.Add(MaxTokenLife),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseTokens ends the tokens of an attempt that ended without money.
+func (s *Service) releaseTokens(tx Tx, a Attempt, now time.Time) error {
+	tokens, err := tx.TokensOfAttempt(a.ID)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.State != TokenActive {
+			continue
+		}
+		to := TokenExpired
+		if a.State == AttemptFailed {
+			to = TokenKO
+		}
+		t.move(to, now)
+		if err := tx.SaveToken(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // choose finds the PSP asked for, or the first by the rule, and its fee.
 func (s *Service) choose(ctx context.Context, req PayRequest, amount money.Cents) (PSPOffer, error) {
 	for _, m := range s.psps.Offers(ctx, amount) {
@@ -281,7 +332,10 @@ func (s *Service) order(ctx context.Context, cart Cart, a Attempt, ret *url.URL)
 	if ret == nil {
 		ret = s.cfg.PublicURL.JoinPath("carrello", "esito", cart.ID)
 	}
-	o := Order{Attempt: a.ID, Cart: cart.ID, Method: a.Method, Fee: a.Fee, Email: cart.Email, Return: ret}
+	o := Order{
+		Attempt: a.ID, Cart: cart.ID, Method: a.Method, Fee: a.Fee, Email: cart.Email, Return: ret,
+		Callback: s.cfg.PublicURL.JoinPath("callbacks", string(a.PSP)),
+	}
 	err := s.store.View(ctx, func(tx Tx) error {
 		o.Notices = nil
 		for _, c := range cart.Notices {
@@ -336,7 +390,7 @@ func (s *Service) moveAttempt(ctx context.Context, id string, to AttemptState, s
 		if a.State != to && a.State != AttemptAuthorised {
 			a.move(to, now)
 			if !to.Live() {
-				if err := s.endEvents(tx, cart, a, now); err != nil {
+				if err := errors.Join(s.endEvents(tx, cart, a, now), s.releaseTokens(tx, a, now)); err != nil {
 					return err
 				}
 			}
@@ -401,7 +455,7 @@ func (s *Service) lapse(tx Tx, a Attempt, now time.Time) error {
 	default:
 		return nil
 	}
-	if err := s.endEvents(tx, cart, a, now); err != nil {
+	if err := errors.Join(s.endEvents(tx, cart, a, now), s.releaseTokens(tx, a, now)); err != nil {
 		return err
 	}
 	return tx.SaveAttempt(a)

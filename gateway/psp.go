@@ -39,8 +39,21 @@ type PSPOffer struct {
 	Fee       money.Cents
 	Available bool
 	// Reason says why it is not available, one of the Unavailable constants.
-	Reason string
+	Reason     string
+	Settlement Settlement
 }
+
+// Settlement says who makes the receipt of a payment with a PSP.
+type Settlement string
+
+const (
+	// SettledByNode: the national node, by paSendRT; the PSP's word counts for
+	// nothing. The zero Settlement.
+	SettledByNode Settlement = ""
+	// SettledByOutcome: we, from the PSP's signed outcome. The notices are held
+	// by tokens of ours meanwhile.
+	SettledByOutcome Settlement = "outcome"
+)
 
 // Why a PSP is offered greyed out.
 const (
@@ -71,6 +84,9 @@ type Order struct {
 	Fee     money.Cents
 	Email   string   // where the PSP may send its own receipt; may be empty
 	Return  *url.URL // the page that shows the outcome; it decides nothing
+	// Callback is where the PSP's system tells the outcome: the address that
+	// the rest of its own path is joined to.
+	Callback *url.URL
 }
 
 // OrderNotice is one notice of an order.
@@ -88,4 +104,29 @@ type Started struct {
 	Reference string // the PSP's own id, may be empty
 	// Timeout is how long the PSP keeps the page; zero when it does not say.
 	Timeout time.Duration
+}
+
+// Callback is what a PSP's system sent to its address under /callbacks/. It
+// proves nothing before its connector has verified it.
+type Callback struct {
+	PSP      PSPID
+	Method   string
+	Path     string              // below /callbacks/{psp}, with its leading slash
+	Header   map[string][]string // canonical names
+	Body     []byte
+	Received time.Time
+}
+
+// PSPEvent is what a PSP says became of an attempt, verified.
+type PSPEvent struct {
+	PSP     PSPID
+	ID      string // unique at the PSP: the same again changes nothing
+	Attempt string
+	// OK says that the money moved; otherwise that it did not and will not.
+	OK bool
+	// Amount is what was taken, fee included; nil where the PSP does not say.
+	Amount    *money.Cents
+	Reference string    // the PSP's own id of the payment
+	At        time.Time // when, by the PSP's clock; zero where it does not say
+	Raw       []byte    // the bytes it came in
 }

@@ -105,6 +105,10 @@ type Tx interface {
 	InsertToken(Token) error
 	Token(id string) (Token, error)
 	SaveToken(Token) error
+	TokensOfAttempt(attempt string) ([]Token, error) // by school and number
+	// InsertInbox keeps an event of a PSP; false when one with its PSP and ID is
+	// there.
+	InsertInbox(e PSPEvent, at time.Time) (inserted bool, err error)
 	SchoolByPostalAccount(account string) (School, error)
 	InsertContribution(Contribution) error // ErrConflict: its service code is taken
 	LockContribution(service string) (Contribution, error)

@@ -32,6 +32,9 @@ type Token struct {
 	// while nobody holds it, but a late outcome pays what was asked.
 	Transfers   []Transfer
 	PaymentNote string
+	// Attempt is the attempt that holds the notice by this token, where we make
+	// the receipt from a connector's outcome; empty for a PSP on the node face.
+	Attempt string
 	// Once is the scope of the activation's idempotency record, which ends with
 	// the token; empty without a key.
 	Once string
@@ -249,7 +252,7 @@ type OutcomeRequest struct {
 // OutcomeDetails are how a payment was made (ctOutcomeDetailsV2).
 type OutcomeDetails struct {
 	Method, Channel  string
-	Fee              money.Cents
+	Fee              *money.Cents
 	CreditorFee      *money.Cents
 	Bundle, CIBundle string
 	Payer            *receipts.Subject
@@ -454,6 +457,10 @@ func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (Ou
 // school here that is a beneficiary. Beneficiaries elsewhere get theirs from
 // the node that they are linked to; we know none of their addresses.
 func (s *Service) issueReceipt(tx Tx, req OutcomeRequest, t Token, n Notice, odd oddity, now time.Time) ([]Verdict, error) {
+	return s.makeReceipt(tx, ChannelPSP, "sendPaymentOutcome", req.Details, t, n, odd, now)
+}
+
+func (s *Service) makeReceipt(tx Tx, channel Channel, operation string, d OutcomeDetails, t Token, n Notice, odd oddity, now time.Time) ([]Verdict, error) {
 	school, err := tx.School(t.School)
 	if err != nil {
 		return nil, err
@@ -462,15 +469,15 @@ func (s *Service) issueReceipt(tx Tx, req OutcomeRequest, t Token, n Notice, odd
 		ID: t.ID, Notice: t.Number, Creditor: string(t.School), Outcome: "OK", CreditorReferenceID: t.Number.IUV(),
 		Amount: t.Amount, Description: n.Description, CompanyName: school.Name, Debtor: n.Debtor.Subject(),
 		PSP:                receipts.PSP{ID: string(t.Peer.PSP), Name: t.Peer.Name, Channel: t.Peer.Channel},
-		ChannelDescription: cmp.Or(req.Details.Channel, "other"), Payer: req.Details.Payer, Method: req.Details.Method,
-		PaymentNote: t.PaymentNote, Fee: &req.Details.Fee, CreditorFee: req.Details.CreditorFee,
-		Bundle: req.Details.Bundle, CIBundle: req.Details.CIBundle, PaidAt: now,
-		ApplicationDate: req.Details.ApplicationDate, TransferDate: req.Details.TransferDate,
+		ChannelDescription: cmp.Or(d.Channel, "other"), Payer: d.Payer, Method: d.Method,
+		PaymentNote: t.PaymentNote, Fee: d.Fee, CreditorFee: d.CreditorFee,
+		Bundle: d.Bundle, CIBundle: d.CIBundle, PaidAt: now,
+		ApplicationDate: d.ApplicationDate, TransferDate: d.TransferDate,
 	}
 	for _, tr := range t.Transfers {
 		out := receipts.Transfer{ID: tr.ID, Amount: tr.Amount, Creditor: string(tr.School), IBAN: string(tr.IBAN), Remittance: tr.Remittance, Category: tr.Taxonomy}
 		if tr.Stamp != nil {
-			out.Stamp = req.Details.Stamps[StampRef{t.ID, tr.ID}]
+			out.Stamp = d.Stamps[StampRef{t.ID, tr.ID}]
 		}
 		if tr.School == school.Code {
 			out.Company = school.Name
@@ -488,7 +495,7 @@ func (s *Service) issueReceipt(tx Tx, req OutcomeRequest, t Token, n Notice, odd
 		}
 		addressee := Addressee{School: at.Code, Broker: at.Broker, Station: at.Station}
 		v, err := s.record(tx, Delivery{
-			Addressee: addressee, Operation: "sendPaymentOutcome", Channel: ChannelPSP, Receipt: r, Raw: s.cfg.WriteReceipt(addressee, r),
+			Addressee: addressee, Operation: operation, Channel: channel, Receipt: r, Raw: s.cfg.WriteReceipt(addressee, r),
 		}, odd, now)
 		if err != nil {
 			return nil, err

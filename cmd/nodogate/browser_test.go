@@ -214,7 +214,8 @@ func TestJourney(t *testing.T) {
 	for name, tc := range map[string]struct {
 		width, height int64
 		script        bool
-	}{"phone": {390, 844, true}, "wide without script": {1280, 900, false}} {
+		psp           string // Banca Uno tells us itself, for Carta Serena the node does
+	}{"phone": {390, 844, true, "Banca Uno"}, "wide without script": {1280, 900, false, "Carta Serena"}} {
 		t.Run(name, func(t *testing.T) {
 			b := newBrowser(t, tc.width, tc.height, tc.script)
 			b.open(demo.PortalURL)
@@ -235,9 +236,11 @@ func TestJourney(t *testing.T) {
 			b.shot("4-cart")
 			b.click("Vai al pagamento")
 			b.choose("Carta di pagamento")
+			b.choose(tc.psp)
 			b.shot("5-pay")
 			b.click("Paga")
 			b.sees("AMBIENTE DI PROVA")
+			b.sees("Paga con " + tc.psp)
 			b.shot("6-sandbox")
 			b.click("Paga")
 			b.sees("Pagato")
@@ -259,6 +262,28 @@ func TestJourney(t *testing.T) {
 			b.shot("9-account")
 		})
 	}
+	// A payment given up at the provider leaves the notice free at once.
+	t.Run("given up", func(t *testing.T) {
+		b := newBrowser(t, 390, 844, true)
+		b.open(demo.PortalURL + "/accesso")
+		b.fill("Username", demo.Family.Username)
+		b.fill("Password", demo.Family.Password)
+		b.click("Accedi")
+		for range 2 {
+			b.open(demo.PortalURL + "/avvisi")
+			b.click("Aggiungi al carrello")
+			b.open(demo.PortalURL + "/carrello")
+			b.click("Vai al pagamento")
+			b.choose("Carta di pagamento")
+			b.choose("Banca Uno")
+			b.click("Paga")
+			b.sees("AMBIENTE DI PROVA")
+			b.click("Annulla")
+			b.until("back on the portal", fmt.Sprintf("location.href.startsWith(%q)", demo.PortalURL))
+			b.until("nothing in progress", `document.readyState === "complete" && !document.body.innerText.includes("In verifica")`)
+			b.shot("cancelled")
+		}
+	})
 	// The parents are told, and nobody's code stands in a mail.
 	until := time.Now().Add(20 * time.Second)
 	for told := 0; told < 4; {

@@ -100,7 +100,7 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 
 func sandboxCommand(ctx context.Context, c cli, args []string) error {
 	fs := newFlags("sandbox")
-	creditor := fs.String("creditor", "", "the gateway's creditor face (default http://NODOGATE_LISTEN"+pafornode.Path+")")
+	gatewayURL := fs.String("gateway", "", "where the gateway's faces and callbacks are (default http://NODOGATE_LISTEN)")
 	if err := parse(fs, args); err != nil {
 		return err
 	}
@@ -108,8 +108,8 @@ func sandboxCommand(ctx context.Context, c cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *creditor == "" {
-		*creditor = "http://" + cfg.Listen + pafornode.Path
+	if *gatewayURL == "" {
+		*gatewayURL = "http://" + cfg.Listen
 	}
 	l, err := listen(ctx, cfg.SandboxListen)
 	if err != nil {
@@ -120,26 +120,33 @@ func sandboxCommand(ctx context.Context, c cli, args []string) error {
 		return err
 	}
 	log := newLog(c.stderr)
-	log.Info("listening", "sandbox", l.Addr().String(), "creditor", *creditor)
-	return serveSandbox(ctx, l, catalogue, *creditor, log, func(_ context.Context, creditor string) (pagopa.Target, error) {
+	log.Info("listening", "sandbox", l.Addr().String(), "gateway", *gatewayURL)
+	return serveSandbox(ctx, l, catalogue, *gatewayURL, log, func(_ context.Context, creditor string) (pagopa.Target, error) {
 		// A school that names no broker and no station is reached like this.
 		return pagopa.Target{PA: creditor, Broker: creditor, Station: creditor + "_01"}, nil
 	})
 }
 
-// peerURL is where the sandbox's node finds the creditor face.
+// peerURL is where the sandbox finds the faces and the callbacks.
 func (n *node) peerURL() string {
 	l := n.listen
 	if n.peer != nil {
 		l = n.peer
 	}
-	return "http://" + l.Addr().String() + pafornode.Path
+	return "http://" + l.Addr().String()
 }
 
-func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Catalogue, creditor string, log *slog.Logger,
+func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Catalogue, gatewayURL string, log *slog.Logger,
 	target func(ctx context.Context, creditor string) (pagopa.Target, error)) error {
-	base := &url.URL{Scheme: "http", Host: l.Addr().String()}
-	s, err := sandbox.New(sandbox.Config{URL: base, Creditor: creditor, Target: target, PSPs: catalogue.PSPs, Now: time.Now, Log: log})
+	callbacks, err := url.Parse(gatewayURL)
+	if err != nil {
+		return fmt.Errorf("the gateway's address: %w", err)
+	}
+	s, err := sandbox.New(sandbox.Config{
+		URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, Creditor: callbacks.JoinPath(pafornode.Path).String(), Target: target,
+		Gateway: callbacks, Secrets: func(string) string { return demoEnv("DEMO_PSP_SECRET") },
+		PSPs: catalogue.PSPs, Now: time.Now, Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -164,18 +171,19 @@ func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Cata
 	return g.Wait()
 }
 
-// demoPSPs is the psps.yaml of the demo: every provider is the sandbox's
-// Checkout under another name.
+// demoPSPs is the psps.yaml of the demo: every provider is played by the
+// sandbox.
 //
 //go:embed demo_psps.yaml
 var demoPSPs string
 
-// demoEnv adds the password with which the demo's providers call the node face.
+// demoEnv adds what the invented providers and the gateway have to share. None
+// of it guards anything: both sides run on this machine, and no money moves.
 func demoEnv(name string) string {
-	if name == "DEMO_NODE_PASSWORD" {
-		return "demo-password"
+	if v := os.Getenv(name); v != "" {
+		return v
 	}
-	return os.Getenv(name)
+	return map[string]string{"DEMO_NODE_PASSWORD": "demo-password", "DEMO_PSP_SECRET": "the sandbox has no secrets"}[name]
 }
 
 func demoCatalogue(sandboxURL string) (connectors.Catalogue, error) {

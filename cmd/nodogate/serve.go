@@ -18,11 +18,11 @@ import (
 	"net/http/pprof"
 	"net/url"
 	"os"
-	"slices"
+	"os/signal"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/alexedwards/scs/goredisstore"
 	"github.com/alexedwards/scs/v2"
@@ -34,6 +34,7 @@ import (
 
 	"github.com/nodogate/nodogate/connectors"
 	"github.com/nodogate/nodogate/connectors/checkout"
+	"github.com/nodogate/nodogate/connectors/redirect"
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/httpapi"
 	"github.com/nodogate/nodogate/gateway/nodeforpsp"
@@ -63,7 +64,12 @@ func serveCommand(ctx context.Context, c cli, args []string) error {
 		cfg.print(c.stdout)
 		return nil
 	}
-	catalogue, err := cfg.catalogue()
+	// From here on a hangup asks for a reload; untaken it would end the process.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	file := &catalogueFile{path: cfg.PSPs}
+	catalogue, err := file.load()
 	if err := errors.Join(cfg.checkServe(), err); err != nil {
 		return err
 	}
@@ -73,6 +79,11 @@ func serveCommand(ctx context.Context, c cli, args []string) error {
 		return err
 	}
 	n.profile = *profile
+	n.watch = func(ctx context.Context) {
+		ticker := time.NewTicker(lookEvery)
+		defer ticker.Stop()
+		n.providers.watch(ctx, file, ticker.C, hangups)
+	}
 	n.ready.Store(true)
 	return n.run(ctx)
 }
@@ -80,60 +91,7 @@ func serveCommand(ctx context.Context, c cli, args []string) error {
 func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(w, nil)) }
 
 // drivers are the connectors this binary is built with.
-var drivers = []connectors.Driver{checkout.Driver}
-
-// catalogue reads psps.yaml. Without the file nothing can be paid online; that
-// is a state a school can start in.
-func (cfg config) catalogue() (connectors.Catalogue, error) {
-	b, err := os.ReadFile(cfg.PSPs)
-	if errors.Is(err, os.ErrNotExist) {
-		return connectors.Catalogue{}, nil // checkServe refuses a file that was named
-	}
-	if err != nil {
-		return connectors.Catalogue{}, fmt.Errorf("NODOGATE_PSPS: %w", err)
-	}
-	c, err := connectors.ParseCatalogue(b)
-	if err != nil {
-		return connectors.Catalogue{}, fmt.Errorf("NODOGATE_PSPS %s: %w", cfg.PSPs, err)
-	}
-	return c, nil
-}
-
-// pageOrigins are the origins that the pages of the PSPs may be on.
-func pageOrigins(c connectors.Catalogue) []string {
-	var origins []string
-	for _, p := range c.PSPs {
-		if u, err := url.Parse(p.Endpoint); err == nil {
-			origins = append(origins, u.Scheme+"://"+u.Host)
-		}
-		for _, h := range p.PageHosts {
-			origins = append(origins, "https://"+h)
-		}
-	}
-	slices.Sort(origins)
-	return slices.Compact(origins)
-}
-
-// nodePSPs are the providers of the catalogue that may call the node face.
-func nodePSPs(c connectors.Catalogue, getenv func(string) string) ([]nodeforpsp.PSP, error) {
-	var list []nodeforpsp.PSP
-	var missing []error
-	for _, p := range c.PSPs {
-		if p.Node == nil {
-			continue
-		}
-		password := getenv(p.Node.PasswordEnv)
-		// The schema's stPassword has 8 to 15 characters.
-		if n := utf8.RuneCountInString(password); n < 8 || n > 15 {
-			missing = append(missing, fmt.Errorf("psp %s: %s must hold the channel's password, 8 to 15 characters", p.ID, p.Node.PasswordEnv))
-		}
-		list = append(list, nodeforpsp.PSP{
-			Peer:     gateway.Peer{PSP: p.ID, Name: p.Name, Broker: p.Node.Broker, Channel: p.Node.Channel},
-			Password: sha256.Sum256([]byte(password)),
-		})
-	}
-	return list, errors.Join(missing...)
-}
+var drivers = []connectors.Driver{checkout.Driver, redirect.Driver}
 
 // node is one running gateway process.
 type node struct {
@@ -148,6 +106,9 @@ type node struct {
 	key     [32]byte // signs API tokens
 	peers   *peerAuth
 	mails   *notify.Worker
+
+	providers *providers
+	watch     func(context.Context) // keeps the catalogue as its file is; nil: it has none
 
 	listen, admin, peer net.Listener // peer is nil when the public one serves peers
 	handler, peerFaces  http.Handler
@@ -178,6 +139,9 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	if err != nil {
 		return nil, err
 	}
+	if n.providers, err = newProviders(cfg, set, catalogue, getenv, log, n.reg, time.Now); err != nil {
+		return nil, err
+	}
 	n.service, err = gateway.New(gateway.Config{
 		Store: n.store, PSPs: set, Clock: n.clock, Log: log, Reg: n.reg,
 		WriteReceipt: writeReceipt, Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText,
@@ -199,7 +163,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	pages, err := portal.New(portal.Config{
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
-		Log: log, PDF: receiptPDF, FormActions: pageOrigins(catalogue), Observe: observe, TrustedProxies: cfg.TrustedProxies,
+		Log: log, PDF: receiptPDF, FormActions: n.providers.formActions, Observe: observe, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err
@@ -211,17 +175,17 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 		case "creditor":
 			faces.Handle(pafornode.Path, pafornode.New(pafornode.Config{Service: n.service, Duration: duration, Log: log}))
 		case "node":
-			psps, err := nodePSPs(catalogue, getenv)
-			if err != nil {
-				return nil, err
-			}
-			faces.Handle(nodeforpsp.Path, nodeforpsp.New(nodeforpsp.Config{Service: n.service, PSPs: psps, Duration: duration, Log: log}))
+			faces.Handle(nodeforpsp.Path, nodeforpsp.New(nodeforpsp.Config{Service: n.service, PSP: n.providers.caller, Duration: duration, Log: log}))
 		}
 	}
 	if n.peers, err = cfg.newPeerAuth(); err != nil {
 		return nil, err
 	}
-	n.peerFaces = n.peers.wrap(faces)
+	// A callback proves itself by its signature; the faces' callers do not.
+	outer := http.NewServeMux()
+	outer.Handle("/soap/", n.peers.wrap(faces))
+	outer.Handle(httpapi.CallbackPrefix, httpapi.NewCallbacks(httpapi.CallbacksConfig{Service: n.service, Source: set, Reg: n.reg, Log: log, Observe: observe}))
+	n.peerFaces = outer
 	n.handler = n.split(api, pages)
 	return n, nil
 }
@@ -375,6 +339,9 @@ func (n *node) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.jobs(ctx) })
 	g.Go(func() error { return n.mails.Run(ctx) })
+	if n.watch != nil {
+		g.Go(func() error { n.watch(ctx); return nil })
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		n.ready.Store(false)

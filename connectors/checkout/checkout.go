@@ -13,13 +13,8 @@
 package checkout
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 
 	"github.com/nodogate/nodogate/connectors"
@@ -39,67 +34,17 @@ func newConnector(cfg connectors.DriverConfig) (connectors.Connector, error) {
 
 // Start makes a cart at Checkout.
 func (c *connector) Start(ctx context.Context, order gateway.Order) (gateway.Started, error) {
-	body, err := json.Marshal(newCartRequest(order))
+	resp, err := c.Post(ctx, "carts", newCartRequest(order))
 	if err != nil {
-		return gateway.Started{}, fmt.Errorf("write cart: %w", err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Endpoint.JoinPath("carts").String(), bytes.NewReader(body))
-	if err != nil {
-		return gateway.Started{}, fmt.Errorf("make request: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if c.Secret != "" {
-		req.Header.Set("Ocp-Apim-Subscription-Key", c.Secret)
-	}
-	resp, err := c.HTTP.Do(req)
-	if err != nil {
-		return gateway.Started{}, fmt.Errorf("post cart: %w", err)
+		return gateway.Started{}, err
 	}
 	defer resp.Body.Close()
-
-	switch resp.StatusCode {
-	case http.StatusFound:
-		page, err := c.Page(resp.Header.Get("Location"))
-		if err != nil {
-			return gateway.Started{}, fmt.Errorf("post cart: %w", err)
-		}
-		return gateway.Started{Redirect: page}, nil
-	case http.StatusUnauthorized, http.StatusForbidden:
-		// The gate in front of Checkout refused our key, so Checkout never saw
-		// the order. It will refuse the next one too: the breaker may open, and
-		// families are offered others until somebody mends the key.
-		c.Log.Error("subscription key refused", "status", resp.StatusCode)
-		return gateway.Started{}, fmt.Errorf("post cart: status %d: %w", resp.StatusCode, gateway.ErrPSPUnavailable)
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
-		title, err := problemTitle(resp)
-		if err != nil {
-			return gateway.Started{}, fmt.Errorf("post cart: status %d: %w", resp.StatusCode, err)
-		}
-		c.Log.Warn("cart refused", "status", resp.StatusCode, "title", title)
-		return gateway.Started{}, fmt.Errorf("post cart: status %d: %w", resp.StatusCode, gateway.ErrRefused)
+	if resp.StatusCode != http.StatusFound {
+		return gateway.Started{}, fmt.Errorf("post carts: status %d: %w", resp.StatusCode, gateway.ErrOutcomeUnknown)
 	}
-	return gateway.Started{}, fmt.Errorf("post cart: status %d: %w", resp.StatusCode, gateway.ErrOutcomeUnknown)
-}
-
-// errNoProblem says that a refusal is not in Checkout's words: perhaps we asked
-// a wrong address, and that is no answer to the order.
-var errNoProblem = errors.New("the answer is no problem+json")
-
-// problemTitle reads a refusal (ProblemJson). Its detail is left alone: it may
-// repeat what was sent.
-func problemTitle(resp *http.Response) (string, error) {
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	// The OpenAPI says application/json where RFC 9457 has its own type.
-	if media != "application/problem+json" && media != "application/json" {
-		return "", fmt.Errorf("%w: %w", gateway.ErrOutcomeUnknown, errNoProblem)
-	}
-	body, err := io.ReadAll(resp.Body)
+	page, err := c.Page(resp.Header.Get("Location"))
 	if err != nil {
-		return "", fmt.Errorf("read answer: %w", err)
+		return gateway.Started{}, fmt.Errorf("post carts: %w", err)
 	}
-	var p problem
-	if json.Unmarshal(body, &p) != nil || p.Title == "" {
-		return "", fmt.Errorf("%w: %w", gateway.ErrOutcomeUnknown, errNoProblem)
-	}
-	return cut(p.Title, 100), nil
+	return gateway.Started{Redirect: page}, nil
 }

@@ -5,6 +5,7 @@ package checkout
 import (
 	"net/url"
 
+	"github.com/nodogate/nodogate/connectors"
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/money"
 )
@@ -33,10 +34,6 @@ type returnURLs struct {
 	Error  string `json:"returnErrorUrl"`
 }
 
-type problem struct {
-	Title string `json:"title"`
-}
-
 func newCartRequest(o gateway.Order) cartRequest {
 	r := cartRequest{
 		EmailNotice: o.Email,
@@ -52,8 +49,8 @@ func newCartRequest(o gateway.Order) cartRequest {
 			NoticeNumber: n.Number.String(),
 			FiscalCode:   string(n.School),
 			Amount:       n.Amount,
-			CompanyName:  cut(n.SchoolName, 140),
-			Description:  cut(n.Description, 140),
+			CompanyName:  connectors.Cut(n.SchoolName, 140),
+			Description:  connectors.Cut(n.Description, 140),
 		})
 	}
 	return r
@@ -66,12 +63,4 @@ func returnTo(page *url.URL, hint string) string {
 	q.Set("esito", hint)
 	u.RawQuery = q.Encode()
 	return u.String()
-}
-
-// cut returns the first characters of s, at most so many.
-func cut(s string, most int) string {
-	if r := []rune(s); len(r) > most {
-		return string(r[:most])
-	}
-	return s
 }

@@ -10,7 +10,6 @@ import (
 	"net/mail"
 	"net/url"
 	"regexp"
-	"time"
 	"unicode/utf8"
 
 	"github.com/nodogate/nodogate/gateway/money"
@@ -116,24 +115,14 @@ func (s *Server) postCarts(w http.ResponseWriter, r *http.Request) {
 	case !takes:
 		fail(w, http.StatusUnprocessableEntity, "Cart refused", "the amount is over the PSP's limit")
 		return
-	case mode == ModeSlow:
-		select {
-		case <-time.After(s.cfg.Slow):
-		case <-r.Context().Done():
-			return
-		case <-s.ctx.Done():
-			return
-		}
+	case mode == ModeSlow && !s.think(r):
+		return
 	}
 
 	p := &page{id: s.random(), psp: psp, cart: cart, state: pageOpen}
 	s.mu.Lock()
 	s.pages[p.id] = p
-	s.oldest = append(s.oldest, p.id)
-	if len(s.oldest) > maxPages {
-		delete(s.pages, s.oldest[0])
-		s.oldest = s.oldest[1:]
-	}
+	s.remember(p.id)
 	s.mu.Unlock()
 
 	if mode == ModeCut {

@@ -170,9 +170,7 @@ func (s *Server) take(p *page, mode Mode) <-chan struct{} {
 	s.sends.Go(func() {
 		defer close(done)
 		if mode == ModeLate {
-			select {
-			case <-time.After(s.cfg.Late):
-			case <-s.ctx.Done():
+			if !s.wait(s.cfg.Late) {
 				return
 			}
 			s.mu.Lock()
@@ -272,9 +270,7 @@ func (s *Server) send(request pagopa.SendRTRequest) {
 			return
 		}
 		log.Warn("sandbox: receipt not answered", "try", try+1, "error", err.Error())
-		select {
-		case <-time.After(s.cfg.Retry[min(try, len(s.cfg.Retry)-1)]):
-		case <-s.ctx.Done():
+		if !s.wait(s.cfg.Retry[min(try, len(s.cfg.Retry)-1)]) {
 			return
 		}
 	}

@@ -56,12 +56,12 @@ const (
 
 // pageView is all that the page may show.
 type pageView struct {
-	PSP                string
-	State              pageState
-	Fault              pagopa.FaultCode // why the node cannot go on; the page stays open
-	Notices            []noticeView
-	Amount, Fee, Total string
-	Back               string // where "Torna al sito" leads
+	PSP        string
+	State      pageState
+	Fault      pagopa.FaultCode // why the node cannot go on; the page stays open
+	Notices    []noticeView
+	Fee, Total string // no Fee: the PSP was told the total only
+	Back       string // where "Torna al sito" leads
 }
 
 type noticeView struct{ School, Description, Number, Amount string }
@@ -75,10 +75,10 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) (p *page, mode Mod
 	s.mu.Unlock()
 	switch {
 	case psp == nil || p == nil || p.psp != psp:
-		http.Error(w, "Questa pagina di pagamento non esiste.", http.StatusNotFound)
+		noPage(w)
 		return nil, ""
 	case mode == ModeDown:
-		http.Error(w, "Servizio non disponibile.", http.StatusServiceUnavailable)
+		noService(w)
 		return nil, ""
 	}
 	return p, mode
@@ -114,8 +114,20 @@ func (s *Server) pressButton(w http.ResponseWriter, r *http.Request) {
 	case buttonLeave:
 		s.end(w, r, p, pageLeft, "")
 	default:
-		http.Error(w, "Pulsante sconosciuto.", http.StatusBadRequest)
+		noButton(w)
 	}
+}
+
+func noPage(w http.ResponseWriter) {
+	http.Error(w, "Questa pagina di pagamento non esiste.", http.StatusNotFound)
+}
+
+func noService(w http.ResponseWriter) {
+	http.Error(w, "Servizio non disponibile.", http.StatusServiceUnavailable)
+}
+
+func noButton(w http.ResponseWriter) {
+	http.Error(w, "Pulsante sconosciuto.", http.StatusBadRequest)
 }
 
 // pay takes the money and has the receipts sent.
@@ -133,13 +145,7 @@ func (s *Server) pay(w http.ResponseWriter, r *http.Request, p *page, mode Mode)
 		s.render(w, http.StatusConflict, pageTemplate, s.view(p, ""))
 		return
 	}
-	wait := time.NewTimer(browserMax)
-	defer wait.Stop()
-	select {
-	case <-sent:
-	case <-wait.C:
-	case <-r.Context().Done():
-	}
+	await(r, sent)
 	if mode == ModeCut {
 		panic(http.ErrAbortHandler) // ends the connection without an answer
 	}
@@ -210,7 +216,7 @@ func (s *Server) view(p *page, fault pagopa.FaultCode) pageView {
 	fee, _ := p.psp.Fee(amount)
 	v := pageView{
 		PSP: p.psp.Name, State: p.state, Fault: fault, Back: back,
-		Amount: amount.Italian(), Fee: fee.Italian(), Total: (amount + fee).Italian(),
+		Fee: fee.Italian(), Total: (amount + fee).Italian(),
 	}
 	for i, n := range p.cart.PaymentNotices {
 		line := noticeView{School: *n.CompanyName, Description: *n.Description, Number: n.NoticeNumber, Amount: n.Amount.Italian()}

@@ -2,7 +2,8 @@
 
 // Package sandbox plays the other side of a payment, for the demo and for
 // tests: pagoPA Checkout, the PSPs behind it, and the node that asks the
-// creditor about a notice and sends it the receipts. It speaks over HTTP only,
+// creditor about a notice and sends it the receipts; and PSPs with a page of
+// their own, which call the gateway back. It speaks over HTTP only,
 // as they do, and can be told to break in the ways they break.
 //
 // Everything is in memory and ends with the process; no money moves.
@@ -44,17 +45,22 @@ type Config struct {
 	// Target says through which broker and station a creditor is reached, as
 	// the node's own configuration does. An error means that nobody here is.
 	Target func(ctx context.Context, creditor string) (pagopa.Target, error)
-	// PSPs are played at {URL}/{id}/checkout/ec/v1; of an entry the id, name,
-	// methods, fees and maximum count.
+	// PSPs are played at {URL}/{id}/checkout/ec/v1, and those whose connector is
+	// redirect at {URL}/{id}; of an entry the id, name, methods, connector, fees
+	// and maximum count.
 	PSPs []connectors.PSP
-	HTTP *http.Client // the node's way to the creditor; nil: a plain one
-	Now  func() time.Time
-	Log  *slog.Logger
-	Rand io.Reader // makes tokens and page addresses; nil: crypto/rand
+	// Gateway is what stands before /callbacks, and Secrets the secret of a PSP
+	// that calls back; required when one does.
+	Gateway *url.URL
+	Secrets func(psp string) string
+	HTTP    *http.Client // the way to the creditor and the gateway; nil: a plain one
+	Now     func() time.Time
+	Log     *slog.Logger
+	Rand    io.Reader // makes tokens and page addresses; nil: crypto/rand
 
 	Slow  time.Duration   // how long a slow PSP thinks; 0: 30 s
-	Late  time.Duration   // how late a late receipt comes; 0: 15 s
-	Retry []time.Duration // waits between tries of a receipt, the last one repeated; nil: 0.2, 0.5, 1, 2, 5 s
+	Late  time.Duration   // how late a late receipt or callback comes; 0: 15 s
+	Retry []time.Duration // waits between tries of one, the last one repeated; nil: 0.2, 0.5, 1, 2, 5 s
 }
 
 // Mode is how a PSP behaves.
@@ -66,8 +72,8 @@ const (
 	ModeSlow      Mode = "slow"      // opens a payment only after Config.Slow
 	ModeCut       Mode = "cut"       // does the work and drops the answer: opening a payment, and paying
 	ModeRefuse    Mode = "refuse"    // refuses to open a payment, and to take one
-	ModeDuplicate Mode = "duplicate" // every receipt comes twice
-	ModeLate      Mode = "late"      // the token dies as the money is taken, the receipt comes after Config.Late
+	ModeDuplicate Mode = "duplicate" // every receipt or callback comes twice
+	ModeLate      Mode = "late"      // the token dies as the money is taken, the receipt or callback comes after Config.Late
 )
 
 // Modes are all modes.
@@ -79,7 +85,7 @@ const (
 	tokenLife  = 30 * time.Minute // of a payment session, as the node's
 	readWait   = 7 * time.Second  // the node's patience with verify and get
 	sendWait   = 15 * time.Second // and with a receipt
-	maxTries   = 48               // of one receipt
+	maxTries   = 48               // of one receipt or callback
 	browserMax = time.Second      // how long a payer waits for the receipts to be delivered
 )
 
@@ -94,19 +100,21 @@ type Server struct {
 	cancel context.CancelFunc
 	sends  sync.WaitGroup
 
-	mu        sync.Mutex // guards what follows
-	closed    bool
-	psps      map[gateway.PSPID]*psp
-	pages     map[string]*page
-	oldest    []string // ids of pages in the order they were made
-	positions map[notice]*position
-	ledger    []entry
+	mu           sync.Mutex // guards what follows
+	closed       bool
+	psps         map[gateway.PSPID]*psp
+	pages        map[string]*page
+	redirections map[string]*redirection
+	oldest       []string // ids of both in the order they were made
+	positions    map[notice]*position
+	ledger       []entry
 }
 
 // psp is one PSP that is played.
 type psp struct {
 	connectors.PSP
-	mode Mode // guarded by Server.mu
+	key  connectors.WebhookKey // of one that calls back
+	mode Mode                  // guarded by Server.mu
 }
 
 // notice names a notice to the node.
@@ -122,9 +130,10 @@ type position struct {
 type entry struct {
 	PSP       gateway.PSPID `json:"psp"`
 	Reference string        `json:"reference"`
-	Cart      string        `json:"cart"` // idCart
+	Cart      string        `json:"cart,omitempty"`    // idCart
+	Attempt   string        `json:"attempt,omitempty"` // idTransaction, where the PSP knows no cart and no notices
 	Notices   []ledgerRef   `json:"notices"`
-	Amount    money.Cents   `json:"amount_cents"` // without the fee
+	Amount    money.Cents   `json:"amount_cents"` // without the fee; with it where the PSP knows no notices
 	State     string        `json:"state"`        // taken, refused
 	At        time.Time     `json:"at"`
 }
@@ -151,17 +160,22 @@ func New(cfg Config) (*Server, error) {
 		cfg.Retry = []time.Duration{200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
 	}
 	s := &Server{
-		cfg:       cfg,
-		node:      &pagopa.Client{HTTP: cfg.HTTP, URL: cfg.Creditor},
-		psps:      make(map[gateway.PSPID]*psp),
-		pages:     make(map[string]*page),
-		positions: make(map[notice]*position),
+		cfg:          cfg,
+		node:         &pagopa.Client{HTTP: cfg.HTTP, URL: cfg.Creditor},
+		psps:         make(map[gateway.PSPID]*psp),
+		pages:        make(map[string]*page),
+		redirections: make(map[string]*redirection),
+		positions:    make(map[notice]*position),
 	}
 	for _, p := range cfg.PSPs {
 		if s.psps[p.ID] != nil {
 			return nil, fmt.Errorf("sandbox: psp %s is listed twice", p.ID)
 		}
-		s.psps[p.ID] = &psp{PSP: p, mode: ModeOK}
+		key, err := cfg.secretOf(p)
+		if err != nil {
+			return nil, err
+		}
+		s.psps[p.ID] = &psp{PSP: p, key: key, mode: ModeOK}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 
@@ -172,6 +186,9 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("POST /{psp}/checkout/ec/v1/carts", s.postCarts)
 	s.mux.HandleFunc("GET /{psp}/pagina/{id}", s.showPage)
 	s.mux.HandleFunc("POST /{psp}/pagina/{id}", s.pressButton)
+	s.mux.HandleFunc("POST /{psp}/redirections", s.postRedirections)
+	s.mux.HandleFunc("GET /{psp}/redirections/{id}", s.showRedirection)
+	s.mux.HandleFunc("POST /{psp}/redirections/{id}", s.pressRedirection)
 	return s, nil
 }
 
@@ -186,7 +203,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Close takes no more payments, lets receipts that are on their way arrive
+// Close takes no more payments, lets what is on its way arrive
 // until ctx is done, then gives the rest up and says so with ctx's error.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
@@ -204,7 +221,7 @@ func (s *Server) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		s.cancel()
 		<-done
-		return fmt.Errorf("close sandbox: receipts not delivered: %w", ctx.Err())
+		return fmt.Errorf("close sandbox: not all was delivered: %w", ctx.Err())
 	}
 }
 
@@ -217,6 +234,49 @@ func (s *Server) find(r *http.Request) (*psp, Mode) {
 		return nil, ""
 	}
 	return p, p.mode
+}
+
+// remember bounds what is kept in memory. Called with mu held.
+func (s *Server) remember(id string) {
+	s.oldest = append(s.oldest, id)
+	if len(s.oldest) > maxPages {
+		delete(s.pages, s.oldest[0])
+		delete(s.redirections, s.oldest[0])
+		s.oldest = s.oldest[1:]
+	}
+}
+
+// think is what a slow PSP does before it answers; false when nobody waits for
+// it any more.
+func (s *Server) think(r *http.Request) bool {
+	select {
+	case <-time.After(s.cfg.Slow):
+		return true
+	case <-r.Context().Done():
+	case <-s.ctx.Done():
+	}
+	return false
+}
+
+// wait waits behind the answers; false when the sandbox ends.
+func (s *Server) wait(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// await keeps a browser until the gateway was told, but not for long.
+func await(r *http.Request, sent <-chan struct{}) {
+	wait := time.NewTimer(browserMax)
+	defer wait.Stop()
+	select {
+	case <-sent:
+	case <-wait.C:
+	case <-r.Context().Done():
+	}
 }
 
 // random is 32 hexadecimal digits: a page's id, or a paymentToken.

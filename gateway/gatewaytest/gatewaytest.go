@@ -277,10 +277,11 @@ func (c *Time) Advance(d time.Duration) { c.us.Add(d.Microseconds()) }
 // euro, CARTASI card for 1.50, POSTE the bulletin for 1.50. Start opens the page
 // https://psp.example/<psp>/<attempt>, unless told otherwise.
 type PSPs struct {
-	mu     sync.Mutex
-	down   map[gateway.PSPID]bool
-	start  func(ctx context.Context, psp gateway.PSPID, o gateway.Order) (gateway.Started, error)
-	orders []gateway.Order
+	mu         sync.Mutex
+	settlement gateway.Settlement
+	down       map[gateway.PSPID]bool
+	start      func(ctx context.Context, psp gateway.PSPID, o gateway.Order) (gateway.Started, error)
+	orders     []gateway.Order
 }
 
 var _ gateway.PSPs = (*PSPs)(nil)
@@ -293,6 +294,13 @@ func (p *PSPs) Down(id gateway.PSPID, down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down[id] = down
+}
+
+// Settle says who makes the receipts of payments from now on.
+func (p *PSPs) Settle(by gateway.Settlement) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settlement = by
 }
 
 // OnStart replaces what Start does; nil is the ordinary page.
@@ -316,7 +324,7 @@ func (p *PSPs) Offers(_ context.Context, amount money.Cents) []gateway.MethodOff
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	offer := func(id gateway.PSPID, fee money.Cents) gateway.PSPOffer {
-		o := gateway.PSPOffer{ID: id, Name: pspNames[id], Fee: fee, Available: true}
+		o := gateway.PSPOffer{ID: id, Name: pspNames[id], Fee: fee, Available: true, Settlement: p.settlement}
 		if p.down[id] {
 			o.Available, o.Reason = false, gateway.UnavailableBreaker
 		}

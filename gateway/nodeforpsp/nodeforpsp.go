@@ -42,28 +42,29 @@ const Path = "/soap/node-for-psp"
 type PSP struct {
 	gateway.Peer
 	Password [sha256.Size]byte // SHA-256 of the password
+	// Gone is a provider that is no longer listed: it may tell the outcomes of
+	// payments it began, and nothing else.
+	Gone bool
 }
 
-// Config is what the face is made of; Service and Duration are required.
+// Config is what the face is made of; Service, PSP and Duration are required.
 type Config struct {
-	Service  *gateway.Service
-	PSPs     []PSP
+	Service *gateway.Service
+	// PSP looks a provider up at each call, since who may call can change.
+	PSP      func(gateway.PSPID) (p PSP, known bool)
 	Duration *prometheus.HistogramVec // see soap.NewDuration
 	Log      *slog.Logger             // nil: silent
 }
 
 type face struct {
-	svc  *gateway.Service
-	psps map[gateway.PSPID]PSP
-	log  *slog.Logger
+	svc *gateway.Service
+	psp func(gateway.PSPID) (PSP, bool)
+	log *slog.Logger
 }
 
 // New makes the face.
 func New(cfg Config) http.Handler {
-	f := &face{cfg.Service, map[gateway.PSPID]PSP{}, cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
-	for _, p := range cfg.PSPs {
-		f.psps[p.PSP] = p
-	}
+	f := &face{cfg.Service, cfg.PSP, cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
 	return soap.Handler(soap.Service{
 		Face: "node",
 		Operation: func(n soap.Name) (string, bool) {
@@ -165,12 +166,12 @@ func refuse(op pagopa.Operation, creditor string, err error) soap.Answer {
 
 // authenticate checks the head of a request in the order of the protocol; the
 // code is empty when all is right.
-func (f *face) authenticate(h pagopa.PSPHead) (gateway.Peer, pagopa.FaultCode) {
-	p, known := f.psps[gateway.PSPID(h.PSP)]
+func (f *face) authenticate(h pagopa.PSPHead, op pagopa.Operation) (gateway.Peer, pagopa.FaultCode) {
+	p, known := f.psp(gateway.PSPID(h.PSP))
 	sum := sha256.Sum256([]byte(h.Password))
 	right := subtle.ConstantTimeCompare(sum[:], p.Password[:]) == 1
 	switch {
-	case !known:
+	case !known, p.Gone && op != pagopa.SendPaymentOutcome && op != pagopa.SendPaymentOutcomeV2:
 		return gateway.Peer{}, pagopa.PPTPSPSconosciuto
 	case h.BrokerPSP != p.Broker:
 		return gateway.Peer{}, pagopa.PPTIntermediarioPSPSconosciuto
@@ -193,7 +194,7 @@ func (f *face) find(ctx context.Context, creditor, number string) (gateway.Notic
 }
 
 func (f *face) verify(ctx context.Context, m pagopa.VerifyNoticeRequest) soap.Answer {
-	if _, code := f.authenticate(m.PSPHead); code != "" {
+	if _, code := f.authenticate(m.PSPHead, m.Operation()); code != "" {
 		return node(m.Operation(), code, "")
 	}
 	n, school, err := f.find(ctx, m.CreditorCode, m.NoticeNumber)
@@ -204,7 +205,7 @@ func (f *face) verify(ctx context.Context, m pagopa.VerifyNoticeRequest) soap.An
 }
 
 func (f *face) bollettino(ctx context.Context, m pagopa.BollettinoRequest) soap.Answer {
-	if _, code := f.authenticate(m.PSPHead); code != "" {
+	if _, code := f.authenticate(m.PSPHead, m.Operation()); code != "" {
 		return node(m.Operation(), code, "")
 	}
 	// The bulletin's Data Matrix names the account, not the school.
@@ -228,7 +229,7 @@ func payable(n gateway.Notice, school gateway.School) pagopa.PSPPayable {
 
 func (f *face) activate(ctx context.Context, m pagopa.ActivateRequest) soap.Answer {
 	op := m.Operation()
-	peer, code := f.authenticate(m.PSPHead)
+	peer, code := f.authenticate(m.PSPHead, op)
 	if code != "" {
 		return node(op, code, "")
 	}
@@ -290,7 +291,7 @@ func activation(a gateway.Activated) pagopa.Activation {
 
 func (f *face) outcome(ctx context.Context, m pagopa.OutcomeRequest, raw []byte) soap.Answer {
 	op := m.Operation()
-	peer, code := f.authenticate(m.PSPHead)
+	peer, code := f.authenticate(m.PSPHead, op)
 	if code != "" {
 		return node(op, code, "")
 	}
@@ -346,7 +347,7 @@ func (f *face) verdict(m pagopa.OutcomeRequest, v gateway.OutcomeVerdict) []byte
 
 func details(d *pagopa.OutcomeDetails) gateway.OutcomeDetails {
 	out := gateway.OutcomeDetails{
-		Method: d.Method, Channel: d.Channel, Fee: d.Fee, CreditorFee: d.CreditorFee, Bundle: d.Bundle, CIBundle: d.CIBundle,
+		Method: d.Method, Channel: d.Channel, Fee: &d.Fee, CreditorFee: d.CreditorFee, Bundle: d.Bundle, CIBundle: d.CIBundle,
 		ApplicationDate: d.ApplicationDate, TransferDate: d.TransferDate, Stamps: map[gateway.StampRef]string{},
 	}
 	if d.Payer != nil {
@@ -363,7 +364,7 @@ func details(d *pagopa.OutcomeDetails) gateway.OutcomeDetails {
 // wants to pay without one.
 func (f *face) demand(ctx context.Context, m pagopa.DemandNoticeRequest) soap.Answer {
 	op := m.Operation()
-	peer, code := f.authenticate(m.PSPHead)
+	peer, code := f.authenticate(m.PSPHead, op)
 	if code != "" {
 		return node(op, code, "")
 	}

@@ -55,7 +55,7 @@ func psps() []nodeforpsp.PSP {
 
 // faces serves both faces of a gateway.
 func faces(g *gateway.Service, cfg nodeforpsp.Config) http.Handler {
-	cfg.Service, cfg.PSPs = g, psps()
+	cfg.Service, cfg.PSP = g, lookup(psps())
 	mux := http.NewServeMux()
 	mux.Handle(nodeforpsp.Path, nodeforpsp.New(cfg))
 	mux.Handle(pafornode.Path, pafornode.New(pafornode.Config{Service: g, Duration: cfg.Duration, Log: cfg.Log}))
@@ -161,6 +161,18 @@ func element(name, value string) string {
 
 func head(psp, broker, channel, password string) string {
 	return element("idPSP", psp) + element("idBrokerPSP", broker) + element("idChannel", channel) + element("password", password)
+}
+
+// lookup finds a provider in a fixed list.
+func lookup(list []nodeforpsp.PSP) func(gateway.PSPID) (nodeforpsp.PSP, bool) {
+	return func(id gateway.PSPID) (nodeforpsp.PSP, bool) {
+		for _, p := range list {
+			if p.PSP == id {
+				return p, true
+			}
+		}
+		return nodeforpsp.PSP{}, false
+	}
 }
 
 var (
@@ -571,7 +583,7 @@ func TestAgainWithANewPassword(t *testing.T) {
 	for i := range renewed {
 		renewed[i].Password = sha256.Sum256([]byte("password-02"))
 	}
-	server := httptest.NewServer(nodeforpsp.New(nodeforpsp.Config{Service: g.Service, PSPs: renewed, Duration: soap.NewDuration(prometheus.NewRegistry())}))
+	server := httptest.NewServer(nodeforpsp.New(nodeforpsp.Config{Service: g.Service, PSP: lookup(renewed), Duration: soap.NewDuration(prometheus.NewRegistry())}))
 	defer server.Close()
 	later := &face{Gateway: g, url: server.URL}
 	for _, version := range []int{1, 2} {

@@ -57,7 +57,7 @@ func config(t *testing.T, g *gatewaytest.Gateway) portal.Config {
 		PDF: func(r gateway.Receipt, s gateway.School) ([]byte, error) {
 			return fmt.Appendf(nil, "%%PDF of %s, %s", r.Content.ID, s.Name), nil
 		},
-		FormActions: []string{"https://psp.example"},
+		FormActions: func() []string { return []string{"https://psp.example"} },
 	}
 }
 

@@ -41,7 +41,8 @@ type Config struct {
 	PDF func(gateway.Receipt, gateway.School) ([]byte, error)
 	// FormActions are the origins of the PSPs' pages: Paga ends there, and a
 	// browser follows a form's redirect only to origins that the policy names.
-	FormActions []string
+	// Asked for at each answer: PSPs come and go. Nil: there are none.
+	FormActions func() []string
 	// TrustedProxies are the addresses or networks whose X-Forwarded-For is
 	// believed when look-ups are counted per address.
 	TrustedProxies []string
@@ -148,6 +149,9 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.FormActions == nil {
+		cfg.FormActions = func() []string { return nil }
 	}
 	if p.observe == nil {
 		p.observe = func(string, string, int, time.Duration) {}

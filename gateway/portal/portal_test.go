@@ -900,3 +900,27 @@ func TestProvidersAreListedToEverybody(t *testing.T) {
 	t.Parallel()
 	newSite(t).browser().get("/servizi-di-pagamento").says("Carta di pagamento", "Addebito in conto", "Bollettino postale", "per € 10,00", "per € 500,00", "Banca Uno € 1,00")
 }
+
+// The policy names the PSPs of this moment, not those of the start.
+func TestPolicyFollowsThePSPs(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.New(t)
+	cfg := config(t, g)
+	var origins []string
+	cfg.FormActions = func() []string { return origins }
+	h, err := portal.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, list := range map[string][]string{
+		"form-action 'self';": nil,
+		"form-action 'self' https://uno.example https://due.example;": {"https://uno.example", "https://due.example"},
+	} {
+		origins = list
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/accesso", nil))
+		if got := w.Header().Get("Content-Security-Policy"); !strings.Contains(got, want) {
+			t.Errorf("the policy is %q, want %q", got, want)
+		}
+	}
+}

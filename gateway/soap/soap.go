@@ -41,6 +41,14 @@ const (
 	maxStamp    = 128 << 10 // an MBDAttachment: a whole signed revenue stamp in base64
 )
 
+// limits are those that a large document has wider.
+type limits struct {
+	elements    int
+	text, stamp int // bytes of one text, and of one in an MBDAttachment
+}
+
+var ofMessage = limits{maxElements, maxText, maxStamp}
+
 // FaultCode is one of the four fault codes of SOAP 1.1, section 4.4.1.
 type FaultCode string
 
@@ -81,7 +89,7 @@ type Envelope struct {
 // A UTF-8 byte order mark at the very start is legal XML (section 4.3.3) and
 // some clients write one: it is skipped. UTF-16 is refused, with or without.
 func Parse(body []byte) (*Envelope, error) {
-	root, err := readTree(body)
+	root, err := readTree(body, ofMessage)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +131,18 @@ func ReadDocument(body []byte) (*etree.Element, error) {
 	if len(body) > MaxBody {
 		return nil, &ParseError{Code: Client, Rule: "the document is too large"}
 	}
-	return readTree(body)
+	return readTree(body, ofMessage)
+}
+
+// ReadLargeDocument reads a document that an operator has in a file, under all
+// rules of ReadDocument but its size: up to limit bytes, one element for each 16
+// of them, texts of up to a megabyte (a logo in base64 is one). The tree takes
+// some twenty times the document's memory. The error, if any, is a *ParseError.
+func ReadLargeDocument(body []byte, limit int) (*etree.Element, error) {
+	if len(body) > limit {
+		return nil, &ParseError{Code: Client, Rule: "the document is too large"}
+	}
+	return readTree(body, limits{elements: limit / 16, text: 1 << 20, stamp: 1 << 20})
 }
 
 func isSOAP(el *etree.Element, local string) bool {
@@ -173,7 +192,7 @@ var declaration = regexp.MustCompile(`^<\?xml\s+version\s*=\s*(?:"1\.0"|'1\.0')`
 // readTree makes the tree in the one pass that checks the tokens, so that the
 // tree can only hold what was checked. encoding/xml finds the tokens; what it
 // lets through and XML or we do not is refused here.
-func readTree(body []byte) (*etree.Element, error) {
+func readTree(body []byte, most limits) (*etree.Element, error) {
 	if err := checkCharacters(body); err != nil {
 		return nil, err
 	}
@@ -217,7 +236,7 @@ func readTree(body []byte) (*etree.Element, error) {
 			switch {
 			case depth > maxDepth:
 				return refuse("nested too deeply")
-			case elements > maxElements:
+			case elements > most.elements:
 				return refuse("too many elements")
 			case len(token.Attr) > maxAttrs:
 				return refuse("too many attributes")
@@ -254,7 +273,7 @@ func readTree(body []byte) (*etree.Element, error) {
 				return refuse("a reference to a forbidden character")
 			}
 			text += len(token)
-			if text > maxText && (at.Tag != "MBDAttachment" || text > maxStamp) {
+			if text > most.text && (at.Tag != "MBDAttachment" || text > most.stamp) {
 				return refuse("a text that is too long")
 			}
 			at.CreateText(string(token))

@@ -207,6 +207,36 @@ func TestParseLimits(t *testing.T) {
 	}
 }
 
+// A large document is read under the rules of messages, but for its size.
+func TestReadLargeDocument(t *testing.T) {
+	t.Parallel()
+	list := "<a>" + strings.Repeat("<b/>", 5000) + "<c>" + strings.Repeat("a", 200<<10) + "</c></a>"
+	if _, err := ReadDocument([]byte(list)); err == nil {
+		t.Fatal("a message may be that large")
+	}
+	root, err := ReadLargeDocument([]byte(list), 1<<20)
+	if err != nil || len(root.ChildElements()) != 5001 {
+		t.Errorf("a list of 5,001: %v", err)
+	}
+	for name, doc := range map[string]string{
+		"over the limit":         "<a>" + strings.Repeat(" ", 1<<20) + "</a>",
+		"too many elements":      "<a>" + strings.Repeat("<b/>", 1<<16) + "</a>",
+		"document type":          "<!DOCTYPE a>" + list,
+		"entity":                 "<a>&e;</a>",
+		"processing instruction": "<a><?b?></a>",
+		"another encoding":       `<?xml version="1.0" encoding="ISO-8859-1"?><a/>`,
+		"not UTF-8":              "<a>\xe8</a>",
+		"too deep":               strings.Repeat("<a>", 33) + strings.Repeat("</a>", 33),
+		"attribute twice":        `<a b="" b=""/>`,
+		"cut":                    list[:len(list)-2],
+	} {
+		var refused *ParseError
+		if _, err := ReadLargeDocument([]byte(doc), 1<<20); !errors.As(err, &refused) {
+			t.Errorf("%s: got %v, want a ParseError", name, err)
+		}
+	}
+}
+
 func TestParseErrorQuotesNothing(t *testing.T) {
 	t.Parallel()
 	for _, message := range []string{

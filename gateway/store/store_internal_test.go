@@ -55,6 +55,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"DropExpired, outbox", deleteDoneOutbox, 1, []string{"outbox_done (done_at<?)"}},
 		{"PayersOf, pupils", selectPupilsOfNotice, 2, []string{"pupils_code (school=? AND code_hash=?)"}},
 		{"PayersOf, payers", selectPayersOfNotice, 2, []string{"pupils_code (school=? AND code_hash=?)", "payers_code (code_hash=? AND school=?)"}},
+		{"TokensOfAttempt", selectTokensOfAttempt, 1, []string{"tokens_attempt (attempt=?)"}},
 		{"LockContribution", selectContribution, 1, []string{"contributions_service (service=?)"}},
 		{"SchoolByPostalAccount", selectSchoolByPostalAccount, 1, []string{"schools_postal (postal_account=?)"}},
 		{"DeleteExpired", deleteExpiredSessions, 1, []string{"sessions_expiry (expires_at<?)"}},

@@ -2,29 +2,45 @@
 
 package store
 
-import "github.com/nodogate/nodogate/gateway"
+import (
+	"time"
+
+	"github.com/nodogate/nodogate/gateway"
+)
 
 const insertToken = `
-INSERT INTO tokens (id, school, number, state, psp, psp_name, broker, channel, amount_cents, transfers, payment_note, once, outcome,
+INSERT INTO tokens (id, school, number, state, psp, psp_name, broker, channel, amount_cents, transfers, payment_note, attempt, once, outcome,
        created_at, expires_at, changed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
     ON CONFLICT DO NOTHING`
 
 func (t *tx) InsertToken(k gateway.Token) error {
 	return t.changed(gateway.ErrConflict, insertToken, k.ID, k.School, k.Number.String(), k.State, k.Peer.PSP, k.Peer.Name,
-		k.Peer.Broker, k.Peer.Channel, int64(k.Amount), asJSON(k.Transfers), k.PaymentNote, k.Once, k.Outcome,
+		k.Peer.Broker, k.Peer.Channel, int64(k.Amount), asJSON(k.Transfers), k.PaymentNote, k.Attempt, k.Once, k.Outcome,
 		at(k.CreatedAt), at(k.ExpiresAt), at(k.ChangedAt))
 }
 
 const selectToken = `
-SELECT id, school, number, state, psp, psp_name, broker, channel, amount_cents, transfers, payment_note, once, outcome,
+SELECT id, school, number, state, psp, psp_name, broker, channel, amount_cents, transfers, payment_note, attempt, once, outcome,
        created_at, expires_at, changed_at
-  FROM tokens
- WHERE id = $1`
+  FROM tokens`
 
-func (t *tx) Token(id string) (k gateway.Token, err error) {
-	err = t.sql.QueryRowContext(t.ctx, selectToken, id).Scan(&k.ID, &k.School, number{&k.Number}, &k.State, &k.Peer.PSP, &k.Peer.Name,
-		&k.Peer.Broker, &k.Peer.Channel, &k.Amount, jsonText{&k.Transfers}, &k.PaymentNote, &k.Once, &k.Outcome,
+const selectTokenByID = selectToken + ` WHERE id = $1`
+
+func (t *tx) Token(id string) (gateway.Token, error) {
+	return scanToken(t.sql.QueryRowContext(t.ctx, selectTokenByID, id))
+}
+
+const selectTokensOfAttempt = selectToken + ` WHERE attempt = $1 AND attempt <> '' ORDER BY school, number`
+
+func (t *tx) TokensOfAttempt(attempt string) ([]gateway.Token, error) {
+	rows, err := t.sql.QueryContext(t.ctx, selectTokensOfAttempt, attempt)
+	return collect(rows, err, scanToken)
+}
+
+func scanToken(r row) (k gateway.Token, err error) {
+	err = r.Scan(&k.ID, &k.School, number{&k.Number}, &k.State, &k.Peer.PSP, &k.Peer.Name,
+		&k.Peer.Broker, &k.Peer.Channel, &k.Amount, jsonText{&k.Transfers}, &k.PaymentNote, &k.Attempt, &k.Once, &k.Outcome,
 		instant{&k.CreatedAt}, instant{&k.ExpiresAt}, instant{&k.ChangedAt})
 	return k, notFound(err)
 }
@@ -46,4 +62,20 @@ SELECT ` + schoolColumns + `
 
 func (t *tx) SchoolByPostalAccount(account string) (gateway.School, error) {
 	return scanSchool(t.sql.QueryRowContext(t.ctx, selectSchoolByPostalAccount, account))
+}
+
+const inboxColumn = "inbox.raw_enc"
+
+const insertInbox = `
+INSERT INTO inbox (psp, event, attempt, ok, raw_enc, received_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (psp, event) DO NOTHING`
+
+func (t *tx) InsertInbox(e gateway.PSPEvent, when time.Time) (bool, error) {
+	k, err := t.keyOf("")
+	if err != nil {
+		return false, err
+	}
+	n, err := affected(t.sql.ExecContext(t.ctx, insertInbox, e.PSP, e.ID, e.Attempt, e.OK, k.seal(inboxColumn, e.Raw), at(when)))
+	return n == 1, err
 }

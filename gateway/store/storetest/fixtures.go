@@ -105,7 +105,7 @@ func token(id string, n gateway.Notice) gateway.Token {
 	return gateway.Token{
 		ID: id, School: n.School, Number: n.Number, State: gateway.TokenActive,
 		Peer:   gateway.Peer{PSP: "BANK", Name: "Bank", Broker: "97735020584", Channel: "97735020584_01"},
-		Amount: n.Amount, Transfers: n.Transfers, PaymentNote: "note", Once: "scope",
+		Amount: n.Amount, Transfers: n.Transfers, PaymentNote: "note", Attempt: "a-1", Once: "scope",
 		CreatedAt: Now(), ExpiresAt: Now().Add(30 * time.Minute), ChangedAt: Now(),
 	}
 }

@@ -477,6 +477,10 @@ func fill(w world) {
 			tx.InsertClient(gateway.Client{ID: "ngc_1", Name: "Registro", School: schoolA, CreatedAt: Now()}),
 			tx.AppendAudit(gateway.Audit{School: schoolA, Actor: user, Action: "pupil.put", Object: "p-1", At: Now()}),
 			tx.InsertToken(token("k-1", n)), tx.InsertContribution(contribution("c-1", "A0001")),
+			func() error {
+				_, err := tx.InsertInbox(gateway.PSPEvent{PSP: "BANK", ID: "e-1", Attempt: "a-1", Raw: []byte("Mario Rossi")}, Now())
+				return err
+			}(),
 			tx.PutOnce(gateway.OnceRecord{Scope: "s", Body: []byte("Mario Rossi"), CreatedAt: Now(), ExpiresAt: Now()}),
 		)
 	})

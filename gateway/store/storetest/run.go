@@ -41,6 +41,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"DueAttempts", dueAttempts},
 		{"Tokens", tokens},
 		{"Contributions", contributions},
+		{"Inbox", inbox},
 		{"Pupils", pupils},
 		{"Accounts", accounts},
 		{"Clients", clients},
@@ -648,6 +649,12 @@ func tokens(w world) {
 		if err != nil || !reflect.DeepEqual(got, first) {
 			w.Errorf("Token = %+v, %v; want %+v", got, err, first)
 		}
+		if of, err := tx.TokensOfAttempt("a-1"); err != nil || len(of) != 1 || of[0].ID != "k-1" {
+			w.Errorf("TokensOfAttempt = %+v, %v", of, err)
+		}
+		if of, err := tx.TokensOfAttempt(""); err != nil || len(of) != 0 {
+			w.Errorf("TokensOfAttempt of none = %+v, %v", of, err)
+		}
 		_, err = tx.Token("k-0")
 		w.wants("Token that is not there", err, gateway.ErrNotFound)
 		seen, err := tx.Notice(n.School, n.Number)
@@ -667,6 +674,24 @@ func tokens(w world) {
 	w.view(func(tx gateway.Tx) error {
 		if got, err := tx.Token("k-1"); err != nil || !reflect.DeepEqual(got, first) {
 			w.Errorf("Token after SaveToken = %+v, %v; want %+v", got, err, first)
+		}
+		return nil
+	})
+}
+
+func inbox(w world) {
+	e := gateway.PSPEvent{PSP: "BANK", ID: "e-1", Attempt: "a-1", OK: true, Raw: []byte("{}")}
+	w.update(func(tx gateway.Tx) error {
+		first, err := tx.InsertInbox(e, Now())
+		again, err2 := tx.InsertInbox(e, Now())
+		other := e
+		other.PSP = "POST"
+		elsewhere, err3 := tx.InsertInbox(other, Now())
+		if err := errors.Join(err, err2, err3); err != nil {
+			return err
+		}
+		if !first || again || !elsewhere {
+			w.Errorf("InsertInbox = %v, again %v, the same id of another PSP %v", first, again, elsewhere)
 		}
 		return nil
 	})
