@@ -122,7 +122,7 @@ func (a *answer) Read(p []byte) (int, error) {
 		return int(a.left), fmt.Errorf("%w: %w", gateway.ErrOutcomeUnknown, errTooLong)
 	}
 	a.left -= int64(n)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: %w", gateway.ErrOutcomeUnknown, err)
 	}
 	return n, err

@@ -33,9 +33,9 @@ import (
 
 // What the suite uses, for fixtures to check against.
 const (
-	PSP     gateway.PSPID = "BANCAUNO"
-	Secret                = "whsec_Y2hpYXZlIGRpIHByb3ZhIHBlciBpIHRlc3Q="
-	Attempt               = "3fa85f6457174562b3fc2c963f66afa6"
+	PSP     = gateway.PSPID("BANCAUNO")
+	Secret  = "whsec_Y2hpYXZlIGRpIHByb3ZhIHBlciBpIHRlc3Q="
+	Attempt = "3fa85f6457174562b3fc2c963f66afa6"
 )
 
 // Now is the instant at which the connectors live.

@@ -15,11 +15,11 @@ import (
 // The messages of redirect.json, under the names they have there.
 
 const (
-	maxAmount  money.Cents = 99_999_999 // AmountEuroCents
-	maxTimeout             = 600_000    // RedirectUrlResponse.timeout
-	maxText                = 140        // description has no limit there; Checkout's has this one
-	maxPAName              = 70
-	maxID                  = 255 // idPSPTransaction has no limit there; ours is for the row it is stored in
+	maxAmount  = money.Cents(99_999_999) // AmountEuroCents
+	maxTimeout = 600_000                 // RedirectUrlResponse.timeout
+	maxText    = 140                     // description has no limit there; Checkout's has this one
+	maxPAName  = 70
+	maxID      = 255 // idPSPTransaction has no limit there; ours is for the row it is stored in
 )
 
 // urlRequest is RedirectUrlRequest.

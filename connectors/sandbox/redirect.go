@@ -155,7 +155,8 @@ func (s *Server) pressRedirection(w http.ResponseWriter, r *http.Request) {
 	if p == nil {
 		return
 	}
-	to, outcome := pageOpen, ""
+	var to pageState
+	var outcome string
 	switch button := r.PostFormValue("azione"); {
 	case button == buttonRefuse || button == buttonPay && mode == ModeRefuse:
 		to, outcome = pageRefused, "KO"

@@ -41,7 +41,7 @@ func readMail(t *testing.T, r io.Reader) eml {
 	parts := multipart.NewReader(m.Body, params["boundary"])
 	for {
 		p, err := parts.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

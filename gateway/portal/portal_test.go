@@ -461,7 +461,7 @@ func TestPSPNotAnswering(t *testing.T) {
 			t.Errorf("%v: ticked is then %s with %s, want CARTASI", failure.err, form.Get("metodo"), form.Get("psp_card"))
 		}
 		s.PSPs.OnStart(nil)
-		if failure.err == gateway.ErrOutcomeUnknown {
+		if errors.Is(failure.err, gateway.ErrOutcomeUnknown) {
 			if psp := again.submit("Paga"); psp.url.Host != "psp.example" {
 				t.Errorf("the second try ends on %s (%d)", psp.url, psp.status)
 			}
