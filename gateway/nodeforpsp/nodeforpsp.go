@@ -76,7 +76,7 @@ func New(cfg Config) http.Handler {
 	}, cfg.Duration, f.log)
 }
 
-func (f *face) serve(ctx context.Context, op string, env *soap.Envelope, raw []byte) (a soap.Answer) {
+func (f *face) serve(ctx context.Context, op string, env *soap.Envelope, _ []byte) (a soap.Answer) {
 	msg, err := pagopa.ReadNodeForPsp(env)
 	if err != nil {
 		return node(pagopa.Operation(op), pagopa.PPTSintassiExtraXSD, "")
@@ -92,7 +92,7 @@ func (f *face) serve(ctx context.Context, op string, env *soap.Envelope, raw []b
 		a = f.activate(ctx, m)
 		a.School, a.Notice = m.CreditorCode, m.NoticeNumber
 	case pagopa.OutcomeRequest:
-		a = f.outcome(ctx, m, raw)
+		a = f.outcome(ctx, m)
 	case pagopa.DemandNoticeRequest:
 		a = f.demand(ctx, m)
 	default:
@@ -289,7 +289,7 @@ func activation(a gateway.Activated) pagopa.Activation {
 	return out
 }
 
-func (f *face) outcome(ctx context.Context, m pagopa.OutcomeRequest, raw []byte) soap.Answer {
+func (f *face) outcome(ctx context.Context, m pagopa.OutcomeRequest) soap.Answer {
 	op := m.Operation()
 	peer, code := f.authenticate(m.PSPHead, op)
 	if code != "" {
@@ -300,7 +300,10 @@ func (f *face) outcome(ctx context.Context, m pagopa.OutcomeRequest, raw []byte)
 			return node(op, pagopa.PPTSemantica, "paymentToken ripetuto")
 		}
 	}
-	req := gateway.OutcomeRequest{Peer: peer, Tokens: m.Tokens, OK: m.Outcome == "OK", Raw: raw}
+	same := m
+	same.Password, same.IdempotencyKey = "", ""
+	// What may become evidence goes without the channel's password.
+	req := gateway.OutcomeRequest{Peer: peer, Tokens: m.Tokens, OK: m.Outcome == "OK", Raw: envelope(same), Repeat: repeat(peer, op, m.IdempotencyKey, same)}
 	if req.OK {
 		// The schema lets them be absent; a receipt cannot be made without.
 		if m.Details == nil {
@@ -308,9 +311,6 @@ func (f *face) outcome(ctx context.Context, m pagopa.OutcomeRequest, raw []byte)
 		}
 		req.Details = details(m.Details)
 	}
-	same := m
-	same.Password, same.IdempotencyKey = "", ""
-	req.Repeat = repeat(peer, op, m.IdempotencyKey, same)
 	body, err := f.svc.Outcome(ctx, req, func(v gateway.OutcomeVerdict) []byte { return f.verdict(m, v) })
 	switch {
 	case errors.Is(err, gateway.ErrStamps):
