@@ -304,7 +304,7 @@ func TestJourney(t *testing.T) {
 				told++
 			}
 		}
-		time.Sleep(50 * time.Millisecond) // between looks; the files are another process's
+		<-time.After(50 * time.Millisecond) // between looks: the files are another process's
 	}
 	// A second start keeps the data.
 	cmd.Process.Signal(os.Interrupt)
