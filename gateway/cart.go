@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -45,10 +46,18 @@ type CartNotice struct {
 	Settled bool // a receipt of this cart's payment is here
 }
 
+func (n CartNotice) ref() NoticeRef { return NoticeRef{n.School, n.Number} }
+
 // NoticeRef names a notice.
 type NoticeRef struct {
 	School SchoolCode
 	Number iuv.Number
+}
+
+// compare is the one order in which all who lock several notices lock them, so
+// that no two can wait for each other.
+func (r NoticeRef) compare(o NoticeRef) int {
+	return cmp.Or(cmp.Compare(r.School, o.School), cmp.Compare(r.Number.String(), o.Number.String()))
 }
 
 // CartState is a state of reliability.md, section 4. Stored and sent: never

@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -64,7 +63,7 @@ func (s *Service) TakeEvent(ctx context.Context, e PSPEvent) error {
 			a.Reference = e.Reference
 		}
 		if e.OK {
-			recorded, err = s.authorise(tx, a, cart, e, now)
+			recorded, err = s.authorise(tx, a, now)
 			return err
 		}
 		return s.fail(tx, a, cart, now)
@@ -84,9 +83,7 @@ func (s *Service) TakeEvent(ctx context.Context, e PSPEvent) error {
 
 func (s *Service) lockNotices(tx Tx, cart Cart) error {
 	order := slices.Clone(cart.Notices)
-	slices.SortFunc(order, func(a, b CartNotice) int {
-		return cmp.Or(cmp.Compare(a.School, b.School), cmp.Compare(a.Number.String(), b.Number.String()))
-	})
+	slices.SortFunc(order, func(a, b CartNotice) int { return a.ref().compare(b.ref()) })
 	for _, c := range order {
 		if _, err := tx.LockNotice(c.School, c.Number); err != nil {
 			return err
@@ -97,7 +94,7 @@ func (s *Service) lockNotices(tx Tx, cart Cart) error {
 
 // authorise makes the receipts of a payment that a PSP says was made. What the
 // receipts do to the attempt and its cart is the same as with the node's.
-func (s *Service) authorise(tx Tx, a Attempt, cart Cart, e PSPEvent, now time.Time) ([]Verdict, error) {
+func (s *Service) authorise(tx Tx, a Attempt, now time.Time) ([]Verdict, error) {
 	tokens, err := tx.TokensOfAttempt(a.ID)
 	if err != nil {
 		return nil, err
@@ -131,7 +128,8 @@ func (s *Service) authorise(tx Tx, a Attempt, cart Cart, e PSPEvent, now time.Ti
 		if i == 0 {
 			d.Fee = &a.Fee // one fee for the cart: it stands on its first receipt
 		}
-		odd := oddity{late: late, rival: late && n.Token != nil && n.Token.ID != t.ID && now.Before(n.Token.ExpiresAt)}
+		// This token is not active any more: one that is, is another's.
+		odd := oddity{late: late, rival: n.LiveToken(now) != nil}
 		recs, err := s.makeReceipt(tx, ChannelConnector, "callback", d, t, n, odd, now)
 		if err != nil {
 			return nil, err

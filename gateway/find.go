@@ -53,14 +53,20 @@ func (s *Service) CheckAddressee(ctx context.Context, to Addressee) error {
 	})
 }
 
+// addressed finds the school a message names; ErrUnknownSchool.
+func addressed(tx Tx, code SchoolCode) (School, error) {
+	school, err := tx.School(code)
+	if isNotFound(err) {
+		err = ErrUnknownSchool
+	}
+	return school, err
+}
+
 // checkAddressee checks, in the order of the protocol, the school, the broker
 // and the station a message was sent to. otherStation says that broker and
 // station are ours, but not this school's.
 func (s *Service) checkAddressee(tx Tx, to Addressee) (school School, otherStation bool, err error) {
-	school, err = tx.School(to.School)
-	if isNotFound(err) {
-		return School{}, false, ErrUnknownSchool
-	}
+	school, err = addressed(tx, to.School)
 	if err != nil || school.Broker == to.Broker && school.Station == to.Station {
 		return school, false, err
 	}

@@ -407,7 +407,7 @@ func (s *Service) Cancel(ctx context.Context, actor Actor, school SchoolCode, nu
 			return ErrNoticePaid
 		}
 		now := s.clock.Now()
-		if n.Payment != nil || n.Token != nil && now.Before(n.Token.ExpiresAt) {
+		if n.Payment != nil || n.LiveToken(now) != nil {
 			return ErrInProgress
 		}
 		n.move(NoticeCancelled, now)

@@ -148,6 +148,14 @@ func (n *Notice) Payable(now time.Time) error {
 	return nil
 }
 
+// LiveToken is the token that keeps the notice for a payer now, or nil.
+func (n *Notice) LiveToken(now time.Time) *NoticeToken {
+	if n.Token != nil && now.Before(n.Token.ExpiresAt) {
+		return n.Token
+	}
+	return nil
+}
+
 // Askable is Payable for whoever asks about the notice from outside: a draft is
 // ErrNotFound, since nobody was told of it, and a notice that a token keeps for
 // a payer is ErrInProgress.
@@ -156,7 +164,7 @@ func (n *Notice) Askable(now time.Time) error {
 	switch {
 	case errors.Is(err, ErrNoticeDraft):
 		return ErrNotFound
-	case err == nil && n.Token != nil && now.Before(n.Token.ExpiresAt):
+	case err == nil && n.LiveToken(now) != nil:
 		return ErrInProgress
 	}
 	return err

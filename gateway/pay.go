@@ -3,14 +3,12 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/mail"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nodogate/nodogate/gateway/money"
@@ -187,7 +185,7 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 		refs := make([]NoticeRef, len(cart.Notices))
 		events := make([]Event, len(cart.Notices))
 		for i, n := range cart.Notices {
-			refs[i] = NoticeRef{n.School, n.Number}
+			refs[i] = n.ref()
 			events[i] = Event{School: n.School, Number: n.Number, Kind: EventPaymentStarted, Actor: req.Actor, Attempt: attempt.ID, State: attempt.State, At: now}
 		}
 		err = tx.InsertAttempt(*attempt, refs)
@@ -216,10 +214,7 @@ func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) err
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		x, y := cart.Notices[a], cart.Notices[b]
-		return cmp.Or(cmp.Compare(x.School, y.School), cmp.Compare(x.Number.String(), y.Number.String()))
-	})
+	slices.SortFunc(order, func(a, b int) int { return cart.Notices[a].ref().compare(cart.Notices[b].ref()) })
 	var sum money.Cents
 	for _, i := range order {
 		c := &cart.Notices[i]
@@ -512,6 +507,5 @@ func (s *Service) CountAttempts(ctx context.Context) (map[AttemptState]int, erro
 // RequestKey joins what makes a request the same as another into one value of
 // fixed length.
 func RequestKey(parts ...string) string {
-	sum := fingerprint(parts)
-	return strings.ToLower(fmt.Sprintf("%x", sum))
+	return fmt.Sprintf("%x", fingerprint(parts))
 }

@@ -131,10 +131,7 @@ func (s *Service) Activate(ctx context.Context, req ActivateRequest, answer func
 	var body []byte
 	err := s.store.Update(ctx, func(tx Tx) error {
 		now := s.clock.Now()
-		school, err := tx.School(req.School)
-		if isNotFound(err) {
-			err = ErrUnknownSchool
-		}
+		school, err := addressed(tx, req.School)
 		var n Notice
 		if err == nil {
 			// The notice's lock is the queue of all who want it.
@@ -184,17 +181,8 @@ func (s *Service) Activate(ctx context.Context, req ActivateRequest, answer func
 // free says whether the notice can be given to a payer now, and ends a token
 // whose time is over.
 func (s *Service) free(tx Tx, n *Notice, now time.Time) error {
-	if err := n.Payable(now); err != nil {
-		if errors.Is(err, ErrNoticeDraft) {
-			return ErrNotFound
-		}
+	if err := n.Askable(now); err != nil || n.Token == nil {
 		return err
-	}
-	if n.Token == nil {
-		return nil
-	}
-	if now.Before(n.Token.ExpiresAt) {
-		return ErrInProgress
 	}
 	t, err := tx.Token(n.Token.ID)
 	if err != nil {
@@ -210,10 +198,7 @@ func (s *Service) FindForPSP(ctx context.Context, code SchoolCode, number iuv.Nu
 	var n Notice
 	var school School
 	err := s.store.View(ctx, func(tx Tx) (err error) {
-		if school, err = tx.School(code); err != nil {
-			if isNotFound(err) {
-				err = ErrUnknownSchool
-			}
+		if school, err = addressed(tx, code); err != nil {
 			return err
 		}
 		n, err = tx.Notice(code, number)
@@ -296,9 +281,10 @@ const (
 func (s *Service) Outcome(ctx context.Context, req OutcomeRequest, answer func(OutcomeVerdict) []byte) ([]byte, error) {
 	var body []byte
 	var recorded []Verdict
+	var contradicts bool
 	err := s.store.Update(ctx, func(tx Tx) error {
 		now := s.clock.Now()
-		recorded = nil
+		recorded, contradicts = nil, false
 		tokens, err := s.lockTokens(tx, req)
 		if err != nil && !errors.Is(err, ErrTokenUnknown) {
 			return err
@@ -328,7 +314,7 @@ func (s *Service) Outcome(ctx context.Context, req OutcomeRequest, answer func(O
 			// After a KO the PSP says that money moved: somebody has to look.
 			d := Delivery{Addressee: Addressee{School: tokens[0].School}, Operation: "sendPaymentOutcome", Raw: req.Raw,
 				Receipt: receipts.Receipt{ID: tokens[0].ID, Notice: tokens[0].Number}}
-			s.metrics.refused(EvidenceInconsistent)
+			contradicts = true
 			return tx.InsertEvidence(s.evidence(d, EvidenceInconsistent, now))
 		}
 		if verdict == OutcomeSame || verdict == OutcomeOther {
@@ -338,6 +324,9 @@ func (s *Service) Outcome(ctx context.Context, req OutcomeRequest, answer func(O
 	})
 	if err != nil {
 		return nil, fmt.Errorf("outcome: %w", err)
+	}
+	if contradicts {
+		s.metrics.refused(EvidenceInconsistent)
 	}
 	for _, v := range recorded {
 		s.metrics.receipt(ChannelPSP, v)
@@ -360,7 +349,7 @@ func (s *Service) lockTokens(tx Tx, req OutcomeRequest) ([]Token, error) {
 		tokens = append(tokens, t)
 	}
 	slices.SortFunc(tokens, func(a, b Token) int {
-		return cmp.Or(cmp.Compare(a.School, b.School), cmp.Compare(a.Number.String(), b.Number.String()), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(NoticeRef{a.School, a.Number}.compare(NoticeRef{b.School, b.Number}), cmp.Compare(a.ID, b.ID))
 	})
 	for i, t := range tokens {
 		if _, err := tx.LockNotice(t.School, t.Number); err != nil {
@@ -438,9 +427,10 @@ func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (Ou
 	if err != nil {
 		return 0, nil, err
 	}
-	odd := oddity{late: !inTime, rival: n.Token != nil && n.Token.ID != t.ID && now.Before(n.Token.ExpiresAt)}
+	// This token is not active any more: one that is, is another's.
+	odd := oddity{late: !inTime, rival: n.LiveToken(now) != nil}
 	taken := n.State == NoticePaid
-	recs, err := s.issueReceipt(tx, req, t, n, odd, now)
+	recs, err := s.makeReceipt(tx, ChannelPSP, "sendPaymentOutcome", req.Details, t, n, odd, now)
 	switch {
 	case err != nil:
 		return 0, nil, err
@@ -452,14 +442,10 @@ func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (Ou
 	return OutcomeLate, recs, nil
 }
 
-// issueReceipt makes the receipt of a payment that a PSP told us, as the node
+// makeReceipt makes the receipt of a payment that a PSP told us, as the node
 // does for those it is told, and records it for the school and for every other
 // school here that is a beneficiary. Beneficiaries elsewhere get theirs from
 // the node that they are linked to; we know none of their addresses.
-func (s *Service) issueReceipt(tx Tx, req OutcomeRequest, t Token, n Notice, odd oddity, now time.Time) ([]Verdict, error) {
-	return s.makeReceipt(tx, ChannelPSP, "sendPaymentOutcome", req.Details, t, n, odd, now)
-}
-
 func (s *Service) makeReceipt(tx Tx, channel Channel, operation string, d OutcomeDetails, t Token, n Notice, odd oddity, now time.Time) ([]Verdict, error) {
 	school, err := tx.School(t.School)
 	if err != nil {

@@ -227,7 +227,7 @@ func (h *handlers) noticeOf(n gateway.Notice) Notice {
 	if out.Receipts == nil {
 		out.Receipts = []string{}
 	}
-	if k := n.Token; k != nil && h.svc.Now().Before(k.ExpiresAt) {
+	if k := n.LiveToken(h.svc.Now()); k != nil {
 		out.Payment = &NoticePayment{State: NoticePaymentStateStarted, Psp: string(k.PSP), ExpiresAt: k.ExpiresAt}
 	}
 	if p := n.Payment; p != nil {

@@ -103,20 +103,18 @@ func (f *face) serve(ctx context.Context, op string, env *soap.Envelope, _ []byt
 
 // node answers with a fault of the node.
 func node(op pagopa.Operation, code pagopa.FaultCode, description string) soap.Answer {
-	return ko(op, pagopa.NewNodeFault(code, description))
-}
-
-func ko(op pagopa.Operation, f *pagopa.Fault) soap.Answer {
-	return soap.Answer{
-		Status: http.StatusOK, Outcome: soap.OutcomeKO, Code: string(f.Code),
-		Body: soap.AppendEnvelope(nil, func(b []byte) []byte { return pagopa.AppendKO(b, op, f) }),
-	}
+	return pagopa.KO(op, pagopa.NewNodeFault(code, description))
 }
 
 func envelope(m pagopa.Message) []byte { return soap.AppendEnvelope(nil, m.Append) }
 
-func ok(body []byte) soap.Answer {
-	return soap.Answer{Status: http.StatusOK, Outcome: soap.OutcomeOK, Body: body}
+// saved is an answer whose bytes were made, or found, in the transaction.
+func saved(body []byte) soap.Answer {
+	a := soap.Answer{Status: http.StatusOK, Outcome: soap.OutcomeOK, Body: body}
+	if bytes.Contains(body, []byte("<outcome>KO</outcome>")) {
+		a.Outcome = soap.OutcomeKO // a verdict, perhaps of an earlier time
+	}
+	return a
 }
 
 func failed(op pagopa.Operation, err error) soap.Answer {
@@ -158,7 +156,7 @@ func refuse(op pagopa.Operation, creditor string, err error) soap.Answer {
 	}
 	for _, row := range creditorFaults {
 		if errors.Is(err, row.err) {
-			return ko(op, pagopa.NewCreditorFault(pagopa.NewFault(row.code, creditor, "")))
+			return pagopa.KO(op, pagopa.NewCreditorFault(pagopa.NewFault(row.code, creditor, "")))
 		}
 	}
 	return failed(op, err)
@@ -201,7 +199,7 @@ func (f *face) verify(ctx context.Context, m pagopa.VerifyNoticeRequest) soap.An
 	if err != nil {
 		return refuse(m.Operation(), m.CreditorCode, err)
 	}
-	return ok(envelope(pagopa.VerifyNoticeResponse{PSPPayable: payable(n, school)}))
+	return pagopa.OK(pagopa.VerifyNoticeResponse{PSPPayable: payable(n, school)})
 }
 
 func (f *face) bollettino(ctx context.Context, m pagopa.BollettinoRequest) soap.Answer {
@@ -217,7 +215,7 @@ func (f *face) bollettino(ctx context.Context, m pagopa.BollettinoRequest) soap.
 	if err != nil {
 		return refuse(m.Operation(), string(school.Code), err)
 	}
-	return ok(envelope(pagopa.BollettinoResponse{PSPPayable: payable(n, school), NoticeNumber: n.Number.String()}))
+	return pagopa.OK(pagopa.BollettinoResponse{PSPPayable: payable(n, school), NoticeNumber: n.Number.String()})
 }
 
 func payable(n gateway.Notice, school gateway.School) pagopa.PSPPayable {
@@ -258,7 +256,7 @@ func (f *face) activate(ctx context.Context, m pagopa.ActivateRequest) soap.Answ
 	case err != nil:
 		return refuse(op, m.CreditorCode, err)
 	}
-	return ok(body)
+	return saved(body)
 }
 
 // repeat says what makes a request the same as another: the key within the
@@ -318,11 +316,7 @@ func (f *face) outcome(ctx context.Context, m pagopa.OutcomeRequest) soap.Answer
 	case err != nil:
 		return refuse(op, "", err)
 	}
-	a := ok(body)
-	if bytes.Contains(body, []byte("<outcome>KO</outcome>")) {
-		a.Outcome = soap.OutcomeKO // a verdict, perhaps of an earlier time
-	}
-	return a
+	return saved(body)
 }
 
 // verdicts are the codes of what an outcome meets; OutcomeTaken has none.
@@ -385,7 +379,7 @@ func (f *face) demand(ctx context.Context, m pagopa.DemandNoticeRequest) soap.An
 	case err != nil:
 		return refuse(op, string(school.Code), err)
 	}
-	return ok(envelope(pagopa.DemandNoticeResponse{
+	return pagopa.OK(pagopa.DemandNoticeResponse{
 		QRCode: &pagopa.QRCode{CreditorCode: string(n.School), NoticeNumber: n.Number.String()}, PSPPayable: payable(n, school),
-	}))
+	})
 }

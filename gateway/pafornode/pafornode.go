@@ -112,16 +112,7 @@ func (f *face) refuseSyntax(ctx context.Context, op pagopa.Operation, env *soap.
 }
 
 func ko(op pagopa.Operation, code pagopa.FaultCode, id, description string) soap.Answer {
-	return soap.Answer{
-		Status: http.StatusOK, Outcome: soap.OutcomeKO, Code: string(code),
-		Body: soap.AppendEnvelope(nil, func(b []byte) []byte {
-			return pagopa.AppendKO(b, op, pagopa.NewFault(code, id, description))
-		}),
-	}
-}
-
-func ok(m pagopa.Message) soap.Answer {
-	return soap.Answer{Status: http.StatusOK, Outcome: soap.OutcomeOK, Body: soap.AppendEnvelope(nil, m.Append)}
+	return pagopa.KO(op, pagopa.NewFault(code, id, description))
 }
 
 // failed answers a fault of ours: a receipt gets no answer, so that it is sent
@@ -183,7 +174,7 @@ func (f *face) verify(ctx context.Context, m pagopa.VerifyRequest) soap.Answer {
 	if err != nil {
 		return refuse(m.Operation(), m.PA, err)
 	}
-	return ok(pagopa.VerifyResponse{Payable: payable(n, school)})
+	return pagopa.OK(pagopa.VerifyResponse{Payable: payable(n, school)})
 }
 
 func payable(n gateway.Notice, school gateway.School) pagopa.Payable {
@@ -209,17 +200,17 @@ func (f *face) getPayment(ctx context.Context, m pagopa.GetPaymentRequest) soap.
 			// paGetPayment has no way to ask for a revenue stamp.
 			return ko(m.Operation(), pagopa.PAASemantica, m.PA, "marca da bollo: usare paGetPaymentV2")
 		}
-		iban := t.IBAN
+		iban, postal := t.IBAN, school.PostalIBAN(t)
 		// transferType POSTAL wants the first transfer on a postal account
 		// (SANP, best practice).
-		if postal := school.PostalIBAN(t); i == 0 && m.TransferType == "POSTAL" && postal != "" {
+		if i == 0 && m.TransferType == "POSTAL" && postal != "" {
 			iban = postal
 		}
 		out := pagopa.Transfer{
 			ID: t.ID, Amount: t.Amount, Creditor: string(t.School), IBAN: string(iban),
 			Remittance: t.Remittance, Category: t.Taxonomy,
 		}
-		if postal := school.PostalIBAN(t); m.Version == 2 && m.TransferType == "PAGOPA" && postal != "" {
+		if m.Version == 2 && m.TransferType == "PAGOPA" && postal != "" {
 			// The postal account stands beside the transfer's own (SANP, best
 			// practice).
 			out.Metadata = []pagopa.Entry{{Key: "IBANAPPOGGIO", Value: string(postal)}}
@@ -232,7 +223,7 @@ func (f *face) getPayment(ctx context.Context, m pagopa.GetPaymentRequest) soap.
 		}
 		p.Transfers = append(p.Transfers, out)
 	}
-	return ok(pagopa.GetPaymentResponse{Version: m.Version, Payment: p})
+	return pagopa.OK(pagopa.GetPaymentResponse{Version: m.Version, Payment: p})
 }
 
 // demand makes a notice of an open voluntary contribution, for whoever stands at
@@ -256,7 +247,7 @@ func (f *face) demand(ctx context.Context, m pagopa.DemandRequest) soap.Answer {
 	if err != nil {
 		return refuse(op, m.PA, err)
 	}
-	return ok(pagopa.DemandResponse{
+	return pagopa.OK(pagopa.DemandResponse{
 		QRCode: &pagopa.QRCode{CreditorCode: string(n.School), NoticeNumber: n.Number.String()}, Payable: payable(n, school),
 	})
 }
@@ -285,5 +276,5 @@ func (f *face) sendRT(ctx context.Context, m pagopa.SendRTRequest, raw []byte) s
 	if v.Receipt.Anomaly != gateway.AnomalyNone {
 		f.log.Warn("receipt with an anomaly", "school", m.PA, "receipt", v.Receipt.ID, "anomaly", v.Receipt.Anomaly)
 	}
-	return ok(pagopa.SendRTResponse{Version: m.Version})
+	return pagopa.OK(pagopa.SendRTResponse{Version: m.Version})
 }

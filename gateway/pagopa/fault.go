@@ -3,9 +3,12 @@
 package pagopa
 
 import (
+	"net/http"
 	"strconv"
 
 	"github.com/beevik/etree"
+
+	"github.com/nodogate/nodogate/gateway/soap"
 )
 
 // The outcomes of ctResponse and of a receipt (stOutcome).
@@ -176,6 +179,19 @@ func NewCreditorFault(original *Fault) *Fault {
 	f := NewFault(PPTErroreEmessoDaPAA, original.ID, "FaultString PAA: "+original.String)
 	f.OriginalCode, f.OriginalString, f.OriginalDescription = string(original.Code), original.String, original.Description
 	return f
+}
+
+// OK is the answer of a face that is the message m.
+func OK(m Message) soap.Answer {
+	return soap.Answer{Status: http.StatusOK, Outcome: soap.OutcomeOK, Body: soap.AppendEnvelope(nil, m.Append)}
+}
+
+// KO is the answer of a face that is nothing but a fault.
+func KO(op Operation, f *Fault) soap.Answer {
+	return soap.Answer{
+		Status: http.StatusOK, Outcome: soap.OutcomeKO, Code: string(f.Code),
+		Body: soap.AppendEnvelope(nil, func(b []byte) []byte { return AppendKO(b, op, f) }),
+	}
 }
 
 // AppendKO appends the response to op that is nothing but a fault. Every
