@@ -4,13 +4,17 @@ package connectors
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -38,6 +42,15 @@ type PSP struct {
 	MaxAmount money.Cents `yaml:"max_amount_cents,omitempty"`
 	// PageHosts are the hosts, beside the endpoint's, its pages are on.
 	PageHosts []string `yaml:"page_hosts,flow,omitempty"`
+	// Options are for its kind of connector alone.
+	Options map[string]string `yaml:"options,omitempty"`
+	// ClientCert and ClientKey are files (PEM) of the certificate we show to it,
+	// CA of the authority that signs its own; each may be left out.
+	ClientCert string `yaml:"client_cert,omitempty"`
+	ClientKey  string `yaml:"client_key,omitempty"`
+	CA         string `yaml:"ca,omitempty"`
+	// Hours are when it takes payments, by Rome's clock; always when left out.
+	Hours *Hours `yaml:"hours,omitempty"`
 	// Node lets the PSP call the node face.
 	Node *NodePeer `yaml:"node,omitempty"`
 }
@@ -46,6 +59,13 @@ type PSP struct {
 type Band struct {
 	UpTo *money.Cents `yaml:"up_to_cents,omitempty"`
 	Fee  money.Cents  `yaml:"fee_cents"`
+}
+
+// Hours are from and to on each day, HH:MM; to may be the earlier one, past
+// midnight then.
+type Hours struct {
+	From string `yaml:"from"`
+	To   string `yaml:"to"`
 }
 
 // NodePeer is how a PSP names itself on the node face.
@@ -162,6 +182,25 @@ func (p *PSP) check(allowPrivate bool, getenv func(string) string) []error {
 		wrong("max_amount_cents: give 1 to %d, or leave it out", money.Max)
 	}
 	bad = append(bad, p.checkFees()...)
+	if h := p.Hours; h != nil {
+		from, err1 := minute(h.From)
+		to, err2 := minute(h.To)
+		if err1 != nil || err2 != nil || from == to {
+			wrong(`hours: give from and to as "HH:MM", in quotes, two different times`)
+		}
+	}
+	if (p.ClientCert == "") != (p.ClientKey == "") {
+		wrong("client_cert, client_key: they go together")
+	} else if p.ClientCert != "" {
+		if _, err := tls.LoadX509KeyPair(p.ClientCert, p.ClientKey); err != nil {
+			wrong("client_cert: %w", err)
+		}
+	}
+	if p.CA != "" {
+		if _, err := certPool(p.CA); err != nil {
+			wrong("ca: %w", err)
+		}
+	}
 	if n := p.Node; n != nil {
 		if !brokerForm.MatchString(n.Broker) {
 			wrong("node.broker: give 11 digits, in quotes")
@@ -174,6 +213,63 @@ func (p *PSP) check(allowPrivate bool, getenv func(string) string) []error {
 		}
 	}
 	return bad
+}
+
+// minute reads HH:MM as a minute of the day.
+func minute(s string) (int, error) {
+	t, err := time.Parse("15:04", s)
+	return t.Hour()*60 + t.Minute(), err
+}
+
+// open says whether the PSP takes payments at this time.
+func (p *PSP) open(now time.Time) bool {
+	if p.Hours == nil {
+		return true
+	}
+	from, _ := minute(p.Hours.From) // checked
+	to, _ := minute(p.Hours.To)
+	at := now.In(gateway.Rome())
+	m := at.Hour()*60 + at.Minute()
+	if from < to {
+		return from <= m && m < to
+	}
+	return from <= m || m < to
+}
+
+// certPool reads the authorities that a PSP's certificate may be signed by.
+func certPool(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
+// tls is how we meet the PSP; nil: as everybody.
+func (p *PSP) tls() (*tls.Config, error) {
+	if p.ClientCert == "" && p.CA == "" {
+		return nil, nil
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if p.CA != "" {
+		pool, err := certPool(p.CA)
+		if err != nil {
+			return nil, err
+		}
+		conf.RootCAs = pool
+	}
+	if p.ClientCert != "" {
+		pair, err := tls.LoadX509KeyPair(p.ClientCert, p.ClientKey)
+		if err != nil {
+			return nil, err
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return conf, nil
 }
 
 func (p *PSP) checkFees() []error {

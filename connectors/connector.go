@@ -59,6 +59,38 @@ type Listener interface {
 	Answer(e gateway.PSPEvent, err error) Answer
 }
 
+// Poller is a Connector whose PSP can be asked what became of a payment.
+type Poller interface {
+	// Ask asks, and changes nothing at the PSP; p has the PSP's own reference. The
+	// event that tells a decision has an id that is the same each time. Whatever
+	// is no clear word on this payment is an error, as Start's, or WordOpen: a
+	// payment is never taken for lost because the PSP could not say.
+	Ask(ctx context.Context, p gateway.Payment) (gateway.PSPEvent, error)
+}
+
+// Canceller is a Connector whose PSP takes back a payment that the payer has not
+// confirmed yet.
+type Canceller interface {
+	// Cancel is nil only when the PSP says that the payment never will be made;
+	// gateway.ErrRefused when it cannot be taken back any more. Other errors as
+	// Start's.
+	Cancel(ctx context.Context, p gateway.Payment) error
+}
+
+// Refunder is a Connector whose PSP gives a payment back.
+type Refunder interface {
+	// Refund gives it back, whole and with its fee; nil also when it was given
+	// back before, so that it may be asked again. gateway.ErrRefused is the PSP's
+	// no; other errors as Start's.
+	Refund(ctx context.Context, p gateway.Payment) error
+}
+
+// Pageless is a Connector whose payments may go on without their page: the payer
+// confirms them elsewhere.
+type Pageless interface {
+	Pageless() bool
+}
+
 // Answer is the answer to a callback.
 type Answer struct {
 	Status      int
@@ -82,6 +114,9 @@ type DriverConfig struct {
 	Name     string
 	Endpoint *url.URL // without query
 	Secret   string   // empty when the catalogue names none
+	// Options are what the catalogue says for this kind alone. New refuses those
+	// that it does not know.
+	Options map[string]string
 	// PageHosts are the hosts, beside the endpoint's own, that the PSP's pages
 	// are on.
 	PageHosts []string
@@ -92,6 +127,24 @@ type DriverConfig struct {
 	Log  *slog.Logger
 	// Now is the time by which signatures are too old.
 	Now func() time.Time
+}
+
+// CheckOptions is an error for an option that is not among those known, or that
+// is required and missing.
+func (c DriverConfig) CheckOptions(required, optional []string) error {
+	var bad []error
+	for name := range c.Options {
+		if !slices.Contains(required, name) && !slices.Contains(optional, name) {
+			bad = append(bad, fmt.Errorf("options.%s: there is none of this name", name))
+		}
+	}
+	for _, name := range required {
+		if c.Options[name] == "" {
+			bad = append(bad, fmt.Errorf("options.%s: give it", name))
+		}
+	}
+	slices.SortFunc(bad, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(bad...)
 }
 
 // ErrForeignPage says that a PSP named a page which is not where the catalogue

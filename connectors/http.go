@@ -3,6 +3,7 @@
 package connectors
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,7 @@ var ErrPrivateAddress = errors.New("not a public address")
 // It takes no proxy from the environment: behind one the check of the address
 // would be of the proxy's. It speaks HTTP/1.1, where a call has its connection
 // to itself: one that hangs does not take others with it.
-func newClient(connect time.Duration, inFlight int, allowPrivate bool) *http.Client {
+func newClient(connect time.Duration, inFlight int, allowPrivate bool, conf *tls.Config) *http.Client {
 	dialer := &net.Dialer{Timeout: connect}
 	if !allowPrivate {
 		// After DNS: a name that is public when it is checked can be private
@@ -45,6 +46,7 @@ func newClient(connect time.Duration, inFlight int, allowPrivate bool) *http.Cli
 		Transport: transport{&http.Transport{
 			DialContext:            dialer.DialContext,
 			TLSHandshakeTimeout:    connect,
+			TLSClientConfig:        conf,
 			IdleConnTimeout:        90 * time.Second,
 			MaxIdleConnsPerHost:    inFlight,
 			MaxResponseHeaderBytes: maxAnswer,

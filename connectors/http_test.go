@@ -58,7 +58,7 @@ func TestClientRefusesPrivateAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := newClient(time.Second, 1, false)
+	client := newClient(time.Second, 1, false, nil)
 	// The name is looked up first: what counts is where it leads.
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} {
 		_, _, err := get(t, client, t.Context(), "http://"+net.JoinHostPort(strings.Trim(host, "[]"), port))
@@ -88,7 +88,7 @@ func TestClientClassifiesAndBounds(t *testing.T) {
 	})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
-	client := newClient(time.Second, 1, true)
+	client := newClient(time.Second, 1, true, nil)
 
 	if status, body, err := get(t, client, t.Context(), srv.URL+"/ok"); err != nil || status != 200 || len(body) != maxAnswer {
 		t.Errorf("an answer of the greatest length: %d, %d bytes, %v", status, len(body), err)

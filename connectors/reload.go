@@ -60,7 +60,7 @@ func (s *Set) open(entry PSP, before *psp) (*psp, []error) {
 	if known < 0 {
 		mistakes = append(mistakes, fmt.Errorf("connector: there is none called %q", entry.Connector))
 	}
-	p := &psp{PSP: entry, slots: make(chan struct{}, s.limits.InFlight), start: s.newOperation(entry.ID, "start")}
+	p := &psp{PSP: entry, slots: make(chan struct{}, s.limits.InFlight)}
 	if len(mistakes) > 0 {
 		return p, mistakes
 	}
@@ -76,16 +76,32 @@ func (s *Set) open(entry PSP, before *psp) (*psp, []error) {
 	if err != nil {
 		return p, []error{err}
 	}
+	conf, err := entry.tls()
+	if err != nil {
+		return p, []error{err}
+	}
 	p.connector, err = driver.New(DriverConfig{
-		ID: entry.ID, Name: entry.Name, Endpoint: endpoint, Secret: p.secret, PageHosts: entry.PageHosts,
-		HTTP: newClient(s.limits.Connect, s.limits.InFlight, s.cfg.AllowPrivate),
+		ID: entry.ID, Name: entry.Name, Endpoint: endpoint, Secret: p.secret, PageHosts: entry.PageHosts, Options: entry.Options,
+		HTTP: newClient(s.limits.Connect, s.limits.InFlight, s.cfg.AllowPrivate, conf),
 		Log:  s.cfg.Log.With("psp", string(entry.ID)),
 		Now:  s.cfg.Now,
 	})
 	if err != nil {
 		return p, []error{err}
 	}
+	p.operations = map[string]*operation{opStart: s.newOperation(entry.ID, opStart)}
+	for name, can := range map[string]bool{opAsk: is[Poller](p.connector), opCancel: is[Canceller](p.connector), opRefund: is[Refunder](p.connector)} {
+		if can {
+			p.operations[name] = s.newOperation(entry.ID, name)
+		}
+	}
 	return p, nil
+}
+
+// is says whether a connector is one of the optional kinds.
+func is[T any](c Connector) bool {
+	_, ok := c.(T)
+	return ok
 }
 
 // breakerStates is the metric of the breakers of the PSPs listed at the moment
@@ -100,6 +116,8 @@ func (b breakerStates) Describe(ch chan<- *prometheus.Desc) { ch <- breakerState
 
 func (b breakerStates) Collect(ch chan<- prometheus.Metric) {
 	for id, p := range b.set.lineup.Load().listed {
-		ch <- prometheus.MustNewConstMetric(breakerState, prometheus.GaugeValue, float64(p.start.breaker.State()), string(id), p.start.name)
+		for name, op := range p.operations {
+			ch <- prometheus.MustNewConstMetric(breakerState, prometheus.GaugeValue, float64(op.breaker.State()), string(id), name)
+		}
 	}
 }

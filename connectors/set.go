@@ -34,6 +34,17 @@ type Config struct {
 	Registerer   prometheus.Registerer
 	// Limits left zero have the values of reliability.md, section 2.
 	Limits Limits
+	// Hints tells other processes of open breakers, and this one of theirs; nil:
+	// there are none.
+	Hints Hints
+}
+
+// Hints shares, between processes, until when breakers are open. They are hints:
+// losing them loses nothing, and a wrong one keeps a PSP away for as long as an
+// open breaker would, at most. Neither method waits for anybody.
+type Hints interface {
+	Open(psp gateway.PSPID, operation string, until time.Time)
+	OpenUntil(psp gateway.PSPID, operation string) time.Time // zero: nobody says
 }
 
 // Limits bound what one PSP can do to us.
@@ -50,6 +61,7 @@ const (
 	rateOf         = 20 // calls at least, half of them failed
 	rateWindow     = 10 * time.Second
 	goodProbes     = 3
+	clockSlack     = 5 * time.Second // between the clocks of two processes
 )
 
 // Set is the PSPs of the catalogue with their connectors, each behind its
@@ -75,8 +87,16 @@ type psp struct {
 	settlement gateway.Settlement
 	connector  Connector
 	slots      chan struct{} // one taken by each call in flight
-	start      *operation
+	operations map[string]*operation
 }
+
+// The operations, as metrics name them. Never renamed.
+const (
+	opStart  = "start"
+	opAsk    = "ask"
+	opCancel = "cancel"
+	opRefund = "refund"
+)
 
 // operation is one thing a PSP is asked to do, and how well it does it.
 type operation struct {
@@ -137,6 +157,9 @@ func (s *Set) newOperation(id gateway.PSPID, name string) *operation {
 		// A family closing the page says nothing about the PSP.
 		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
+			if to == gobreaker.StateOpen && s.cfg.Hints != nil {
+				s.cfg.Hints.Open(id, name, s.now().Add(s.limits.Open))
+			}
 			s.log.Warn("breaker", "psp", string(id), "operation", name, "from", from.String(), "to", to.String())
 		},
 	})
@@ -154,10 +177,15 @@ func (s *Set) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffe
 				continue
 			}
 			o := gateway.PSPOffer{ID: id, Name: p.Name, Available: true, Settlement: p.settlement}
+			if page, ok := p.connector.(Pageless); ok {
+				o.Pageless = page.Pageless()
+			}
 			var takes bool
 			if o.Fee, takes = p.Fee(amount); !takes {
 				o.Available, o.Reason = false, gateway.UnavailableAmount
-			} else if p.start.breaker.State() == gobreaker.StateOpen {
+			} else if !p.open(s.now()) {
+				o.Available, o.Reason = false, gateway.UnavailableHours
+			} else if p.operations[opStart].breaker.State() == gobreaker.StateOpen || s.hinted(id, opStart) {
 				// Half-open counts as available, or nobody would ever be the probe.
 				o.Available, o.Reason = false, gateway.UnavailableBreaker
 			}
@@ -195,8 +223,11 @@ func (s *Set) Start(ctx context.Context, id gateway.PSPID, order gateway.Order) 
 	if p == nil {
 		return gateway.Started{}, fmt.Errorf("start at %s: %w: not in the catalogue", id, gateway.ErrPSPUnavailable)
 	}
+	if !p.open(s.now()) {
+		return gateway.Started{}, fmt.Errorf("start at %s: %w: outside its hours", id, gateway.ErrPSPUnavailable)
+	}
 	var started gateway.Started
-	err := s.call(ctx, p, p.start, order.Attempt, func(ctx context.Context) (err error) {
+	err := s.call(ctx, p, opStart, order.Attempt, func(ctx context.Context) (err error) {
 		started, err = p.connector.Start(ctx, order)
 		return err
 	})
@@ -204,6 +235,62 @@ func (s *Set) Start(ctx context.Context, id gateway.PSPID, order gateway.Order) 
 		return gateway.Started{}, fmt.Errorf("start at %s: %w", id, err)
 	}
 	return started, nil
+}
+
+// Abilities says what can be asked of a PSP beside Start.
+func (s *Set) Abilities(id gateway.PSPID) gateway.Abilities {
+	p := s.lineup.Load().known[id]
+	if p == nil {
+		return gateway.Abilities{}
+	}
+	return gateway.Abilities{Ask: p.operations[opAsk] != nil, Cancel: p.operations[opCancel] != nil, Refund: p.operations[opRefund] != nil}
+}
+
+// Ask asks what became of a payment, as gateway.PSPs says.
+func (s *Set) Ask(ctx context.Context, id gateway.PSPID, pay gateway.Payment) (event gateway.PSPEvent, err error) {
+	err = s.about(ctx, id, opAsk, pay, func(ctx context.Context, c Connector) (err error) {
+		event, err = c.(Poller).Ask(ctx, pay)
+		return err
+	})
+	if err != nil {
+		return gateway.PSPEvent{}, err
+	}
+	return event, nil
+}
+
+// Cancel takes back a payment, as gateway.PSPs says.
+func (s *Set) Cancel(ctx context.Context, id gateway.PSPID, pay gateway.Payment) error {
+	return s.about(ctx, id, opCancel, pay, func(ctx context.Context, c Connector) error { return c.(Canceller).Cancel(ctx, pay) })
+}
+
+// Refund gives a payment back, as gateway.PSPs says.
+func (s *Set) Refund(ctx context.Context, id gateway.PSPID, pay gateway.Payment) error {
+	return s.about(ctx, id, opRefund, pay, func(ctx context.Context, c Connector) error { return c.(Refunder).Refund(ctx, pay) })
+}
+
+// about runs an operation on a payment that was opened before: the PSP need not
+// be listed any more.
+func (s *Set) about(ctx context.Context, id gateway.PSPID, operation string, pay gateway.Payment, fn func(context.Context, Connector) error) error {
+	p := s.lineup.Load().known[id]
+	if p == nil || p.operations[operation] == nil {
+		return fmt.Errorf("%s at %s: %w: it cannot", operation, id, gateway.ErrPSPUnavailable)
+	}
+	err := s.call(ctx, p, operation, pay.Attempt, func(ctx context.Context) error { return fn(ctx, p.connector) })
+	if err != nil {
+		return fmt.Errorf("%s at %s: %w", operation, id, err)
+	}
+	return nil
+}
+
+// hinted says that another process has the breaker open.
+func (s *Set) hinted(id gateway.PSPID, operation string) bool {
+	if s.cfg.Hints == nil {
+		return false
+	}
+	now := s.now()
+	until := s.cfg.Hints.OpenUntil(id, operation)
+	// No breaker stays open longer, whatever the clocks: such a hint is no hint.
+	return now.Before(until) && until.Before(now.Add(s.limits.Open+clockSlack))
 }
 
 // Callback proves and reads what a PSP's system sent: errors as Listener's, and
@@ -242,7 +329,8 @@ var errPanic = errors.New("connector panicked")
 
 // call runs one call to a PSP inside its limits, and makes every failure one of
 // ErrRefused, ErrPSPUnavailable and ErrOutcomeUnknown.
-func (s *Set) call(ctx context.Context, p *psp, op *operation, attempt string, fn func(context.Context) error) (err error) {
+func (s *Set) call(ctx context.Context, p *psp, operation, attempt string, fn func(context.Context) error) (err error) {
+	op := p.operations[operation]
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
@@ -250,6 +338,10 @@ func (s *Set) call(ctx context.Context, p *psp, op *operation, attempt string, f
 		return fmt.Errorf("%w: too many calls in flight", gateway.ErrPSPUnavailable)
 	}
 	switch op.breaker.State() {
+	case gobreaker.StateClosed:
+		if s.hinted(p.ID, operation) {
+			return fmt.Errorf("%w: breaker open elsewhere", gateway.ErrPSPUnavailable)
+		}
 	case gobreaker.StateOpen:
 		return fmt.Errorf("%w: breaker open", gateway.ErrPSPUnavailable)
 	case gobreaker.StateHalfOpen:

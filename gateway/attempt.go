@@ -25,7 +25,13 @@ type Attempt struct {
 	// LapsesAt is when a page that nobody answered for is given up, and its
 	// notices are payable again.
 	LapsesAt time.Time
-	Version  int64
+	// PollAt is when the PSP is to be asked what became of it, and Polls how
+	// often it was; zero where it cannot be asked, or need not any more.
+	PollAt  time.Time
+	Polls   int
+	Version int64
+
+	pageless bool // not stored: see PSPOffer.Pageless
 }
 
 // AttemptState is a state of reliability.md, section 4. Stored and sent: never
@@ -67,4 +73,7 @@ func (a *Attempt) move(to AttemptState, now time.Time) {
 	}
 	a.State, a.ChangedAt = to, now
 	a.Version++
+	if to != AttemptSent && to != AttemptUnknown {
+		a.PollAt = time.Time{} // decided, as far as asking goes
+	}
 }

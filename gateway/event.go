@@ -10,10 +10,11 @@ import (
 )
 
 // TakeEvent applies what a PSP says of an attempt, once: the event goes to the
-// inbox first, and the same again changes nothing. An OK becomes the receipts
+// inbox first, and the same again changes nothing. WordTaken becomes the receipts
 // of the cart's notices in the same transaction (the PSP's signed word is all
-// there is, and we are the node here); a no frees the notices at once. An event
-// that would move a state back is kept and ignored.
+// there is, and we are the node here); WordAuthorised waits for the PSP's own
+// outcome; WordNo frees the notices at once; WordOpen only has the PSP asked. An
+// event that would move a state back is kept and ignored.
 //
 // Errors: ErrNotFound for an attempt that this PSP does not have, ErrForged for
 // the word on another payment of the PSP's than the attempt's, ErrAmount for
@@ -30,6 +31,9 @@ func (s *Service) TakeEvent(ctx context.Context, e PSPEvent) error {
 		}
 		if err != nil {
 			return err
+		}
+		if e.Word == WordOpen {
+			return askSoon(tx, a.ID, now)
 		}
 		cart, err := tx.Cart(a.Cart)
 		if err != nil {
@@ -53,7 +57,7 @@ func (s *Service) TakeEvent(ctx context.Context, e PSPEvent) error {
 		if err != nil || !inserted {
 			return err
 		}
-		if e.OK && e.Amount != nil && *e.Amount != cart.Amount()+a.Fee {
+		if e.Word != WordNo && e.Amount != nil && *e.Amount != cart.Amount()+a.Fee {
 			refusal = ErrAmount
 			d := Delivery{Addressee: Addressee{School: cart.Notices[0].School}, Operation: "callback", Raw: e.Raw}
 			d.Receipt.ID = a.ID
@@ -62,11 +66,16 @@ func (s *Service) TakeEvent(ctx context.Context, e PSPEvent) error {
 		if e.Reference != "" && a.Reference == "" {
 			a.Reference = e.Reference
 		}
-		if e.OK {
-			recorded, err = s.authorise(tx, a, now)
+		switch e.Word {
+		case WordTaken:
+			recorded, err = s.settleByWord(tx, a, now)
 			return err
+		case WordAuthorised:
+			return authorise(tx, a, now)
+		case WordNo:
+			return s.fail(tx, a, cart, now)
 		}
-		return s.fail(tx, a, cart, now)
+		panic("gateway: no such word of a PSP: " + string(e.Word))
 	})
 	if err != nil {
 		return fmt.Errorf("event of %s: %w", e.PSP, err)
@@ -92,22 +101,28 @@ func (s *Service) lockNotices(tx Tx, cart Cart) error {
 	return nil
 }
 
-// authorise makes the receipts of a payment that a PSP says was made. What the
+// authorise notes that the payer has ordered the payment.
+func authorise(tx Tx, a Attempt, now time.Time) error {
+	if !a.State.Live() || a.State == AttemptAuthorised {
+		return nil
+	}
+	if a.State == AttemptCreated {
+		a.move(AttemptSent, now) // the PSP was quicker than our own note
+	}
+	a.move(AttemptAuthorised, now)
+	return tx.SaveAttempt(a)
+}
+
+// settleByWord makes the receipts of a payment that a PSP says was made. What the
 // receipts do to the attempt and its cart is the same as with the node's.
-func (s *Service) authorise(tx Tx, a Attempt, now time.Time) ([]Verdict, error) {
+func (s *Service) settleByWord(tx Tx, a Attempt, now time.Time) ([]Verdict, error) {
 	tokens, err := tx.TokensOfAttempt(a.ID)
 	if err != nil {
 		return nil, err
 	}
 	late := !a.State.Live()
-	if !late && a.State != AttemptAuthorised {
-		if a.State == AttemptCreated {
-			a.move(AttemptSent, now) // the callback was quicker than our own note
-		}
-		a.move(AttemptAuthorised, now)
-		if err := tx.SaveAttempt(a); err != nil {
-			return nil, err
-		}
+	if err := authorise(tx, a, now); err != nil {
+		return nil, err
 	}
 	var recorded []Verdict
 	for i, t := range tokens {

@@ -39,7 +39,11 @@ func TestTakeEvent(t *testing.T) {
 			return cart, n.Payment.Attempt
 		}
 		event := func(id, attempt string, ok bool) gateway.PSPEvent {
-			return gateway.PSPEvent{PSP: "BANCAUNO", ID: id, Attempt: attempt, OK: ok, Raw: []byte(id)}
+			word := gateway.WordNo
+			if ok {
+				word = gateway.WordTaken
+			}
+			return gateway.PSPEvent{PSP: "BANCAUNO", ID: id, Attempt: attempt, Word: word, Raw: []byte(id)}
 		}
 		wantCart := func(t *testing.T, cart gateway.Cart, state gateway.CartState, notices gateway.NoticeState) {
 			t.Helper()

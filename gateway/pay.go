@@ -37,6 +37,7 @@ type PayRequest struct {
 	School    SchoolCode
 	Email     string
 	ReturnURL string // own origin only; empty: our page of the cart
+	Device    PayerDevice
 }
 
 // Pay makes a cart of the notices and opens the payment at the PSP. The answer
@@ -62,6 +63,7 @@ func (s *Service) Pay(ctx context.Context, req PayRequest) (Cart, error) {
 		return cart, err
 	}
 	order, err := s.order(ctx, cart, *attempt, ret)
+	order.Payer = req.Device
 	if err == nil {
 		err = s.moveAttempt(ctx, attempt.ID, AttemptSent, Started{})
 	}
@@ -77,13 +79,19 @@ func (s *Service) Pay(ctx context.Context, req PayRequest) (Cart, error) {
 		// Nobody has the page's address, so nobody can pay on it, whether the
 		// PSP made the page or not.
 		to := AttemptAbandoned
-		if errors.Is(err, ErrRefused) {
+		switch {
+		case errors.Is(err, ErrRefused):
 			to = AttemptFailed
+		case attempt.pageless && errors.Is(err, ErrOutcomeUnknown):
+			to = AttemptUnknown // the bank's app may ask for it all the same
 		}
 		if err2 := s.moveAttempt(ctx, attempt.ID, to, Started{}); err2 != nil {
 			return cart, fmt.Errorf("pay cart: %w", err2)
 		}
 		return cart, fmt.Errorf("pay cart: %w", err)
+	}
+	if started.Redirect == "" && attempt.pageless {
+		started.Redirect = order.Return.String() // where the payer waits
 	}
 	if err := s.moveAttempt(ctx, attempt.ID, AttemptSent, started); err != nil {
 		return cart, fmt.Errorf("pay cart: %w", err)
@@ -180,7 +188,7 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 		}
 		attempt = &Attempt{
 			ID: s.newToken(), Cart: cart.ID, State: AttemptCreated, Method: cart.Method, PSP: cart.PSP, Fee: cart.Fee,
-			CreatedAt: now, ChangedAt: now, LapsesAt: now.Add(defaultPage + pageGrace), Version: 1,
+			CreatedAt: now, ChangedAt: now, LapsesAt: now.Add(defaultPage + pageGrace), Version: 1, pageless: offer.Pageless,
 		}
 		refs := make([]NoticeRef, len(cart.Notices))
 		events := make([]Event, len(cart.Notices))
@@ -189,7 +197,7 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 			events[i] = Event{School: n.School, Number: n.Number, Kind: EventPaymentStarted, Actor: req.Actor, Attempt: attempt.ID, State: attempt.State, At: now}
 		}
 		err = tx.InsertAttempt(*attempt, refs)
-		if err == nil && offer.Settlement == SettledByOutcome {
+		if err == nil && offer.Settlement.holds() {
 			err = s.holdNotices(tx, cart, *attempt, now)
 		}
 		if errors.Is(err, ErrConflict) {
@@ -333,6 +341,10 @@ func (s *Service) order(ctx context.Context, cart Cart, a Attempt, ret *url.URL)
 	}
 	err := s.store.View(ctx, func(tx Tx) error {
 		o.Notices = nil
+		tokens, err := tx.TokensOfAttempt(a.ID)
+		if err != nil {
+			return err
+		}
 		for _, c := range cart.Notices {
 			school, err := tx.School(c.School)
 			if err != nil {
@@ -342,9 +354,13 @@ func (s *Service) order(ctx context.Context, cart Cart, a Attempt, ret *url.URL)
 			if err != nil {
 				return err
 			}
-			o.Notices = append(o.Notices, OrderNotice{
-				School: c.School, SchoolName: school.Name, Number: c.Number, Amount: c.Amount, Description: n.Description,
-			})
+			on := OrderNotice{School: c.School, SchoolName: school.Name, Number: c.Number, Amount: c.Amount, Description: n.Description}
+			for _, t := range tokens {
+				if t.School == c.School && t.Number == c.Number {
+					on.Token = t.ID
+				}
+			}
+			o.Notices = append(o.Notices, on)
 		}
 		return nil
 	})
@@ -374,6 +390,9 @@ func (s *Service) moveAttempt(ctx context.Context, id string, to AttemptState, s
 				page = defaultPage
 			}
 			a.Redirect, a.Reference, a.LapsesAt = started.Redirect, started.Reference, now.Add(page+pageGrace)
+			if a.Reference != "" && s.psps.Abilities(a.PSP).Ask {
+				a.pollNext(now)
+			}
 			cart.Redirect = started.Redirect
 			if cart.State == CartOpen {
 				cart.move(CartRedirected, now)
@@ -434,8 +453,8 @@ func (s *Service) lapse(tx Tx, a Attempt, now time.Time) error {
 		return err
 	}
 	switch {
-	case now.Before(a.LapsesAt):
-		return nil
+	case now.Before(a.LapsesAt), !a.PollAt.IsZero():
+		return nil // not yet, or the PSP tells
 	case a.State == AttemptCreated, a.State == AttemptSent && a.Redirect == "":
 		// Nobody ever had the page's address: the cart may be tried again.
 		a.move(AttemptAbandoned, now)

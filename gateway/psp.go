@@ -41,6 +41,9 @@ type PSPOffer struct {
 	// Reason says why it is not available, one of the Unavailable constants.
 	Reason     string
 	Settlement Settlement
+	// Pageless says that a payment may go on without the page's address: the
+	// payer confirms it elsewhere, in the bank's own app.
+	Pageless bool
 }
 
 // Settlement says who makes the receipt of a payment with a PSP.
@@ -53,12 +56,19 @@ const (
 	// SettledByOutcome: we, from the PSP's signed outcome. The notices are held
 	// by tokens of ours meanwhile.
 	SettledByOutcome Settlement = "outcome"
+	// SettledByPSP: the PSP, which tells the node face by sendPaymentOutcome with
+	// the tokens that hold the notices. Whatever else it says is no receipt.
+	SettledByPSP Settlement = "psp"
 )
+
+// holds says whether notices are held by tokens of ours while they are paid.
+func (s Settlement) holds() bool { return s != SettledByNode }
 
 // Why a PSP is offered greyed out.
 const (
 	UnavailableBreaker = "not_answering"     // its breaker is open
 	UnavailableAmount  = "amount_over_limit" // over its maximum
+	UnavailableHours   = "closed_now"        // outside its hours
 )
 
 // PSPs is what the gateway asks of the connectors.
@@ -73,6 +83,28 @@ type PSPs interface {
 	Start(ctx context.Context, psp PSPID, order Order) (Started, error)
 	// Name is the PSP's name, or the id itself for one no longer listed.
 	Name(psp PSPID) string
+
+	// Abilities says what can be asked of a PSP beside Start.
+	Abilities(psp PSPID) Abilities
+	// Ask asks what became of a payment. It changes nothing at the PSP. Any error
+	// means that nothing was learned.
+	Ask(ctx context.Context, psp PSPID, p Payment) (PSPEvent, error)
+	// Cancel takes back a payment that was not confirmed yet. Nil means that it
+	// never will be; ErrRefused that it cannot be taken back.
+	Cancel(ctx context.Context, psp PSPID, p Payment) error
+	// Refund gives a payment back, whole and with its fee. Nil means that it was,
+	// now or before; ErrRefused that the PSP will not. Asking again is safe.
+	Refund(ctx context.Context, psp PSPID, p Payment) error
+}
+
+// Abilities are what a PSP's connector can do beside opening payments.
+type Abilities struct{ Ask, Cancel, Refund bool }
+
+// Payment names a payment at a PSP.
+type Payment struct {
+	Attempt   string // our id
+	Reference string // the PSP's own id; empty when its answer never came
+	Method    Method
 }
 
 // Order is what a connector needs to open a payment.
@@ -87,6 +119,14 @@ type Order struct {
 	// Callback is where the PSP's system tells the outcome: the address that
 	// the rest of its own path is joined to.
 	Callback *url.URL
+	Payer    PayerDevice
+}
+
+// PayerDevice is what the payer's browser tells of itself. Banks want it to judge
+// the risk (PSD2 RTS, article 2); it is passed on and never kept.
+type PayerDevice struct {
+	IP        string // PSU-IP-Address; empty when the caller does not say
+	UserAgent string
 }
 
 // OrderNotice is one notice of an order.
@@ -96,6 +136,9 @@ type OrderNotice struct {
 	Number      iuv.Number
 	Amount      money.Cents
 	Description string
+	// Token (paymentToken) holds the notice for this payment: what the PSP names
+	// in its sendPaymentOutcome. Empty where the node makes the receipt.
+	Token string
 }
 
 // Started is a payment the payer can now complete.
@@ -105,6 +148,21 @@ type Started struct {
 	// Timeout is how long the PSP keeps the page; zero when it does not say.
 	Timeout time.Duration
 }
+
+// PSPWord is what a PSP says of a payment.
+type PSPWord string
+
+const (
+	// WordOpen: nothing is decided. As a callback it is a hint to ask.
+	WordOpen PSPWord = "open"
+	// WordTaken: the money moved, and the receipt is ours to make.
+	WordTaken PSPWord = "taken"
+	// WordAuthorised: the payer has ordered it; the receipt comes with the PSP's
+	// sendPaymentOutcome.
+	WordAuthorised PSPWord = "authorised"
+	// WordNo: the money did not move and will not.
+	WordNo PSPWord = "no"
+)
 
 // Callback is what a PSP's system sent to its address under /callbacks/. It
 // proves nothing before its connector has verified it.
@@ -120,10 +178,9 @@ type Callback struct {
 // PSPEvent is what a PSP says became of an attempt, verified.
 type PSPEvent struct {
 	PSP     PSPID
-	ID      string // unique at the PSP: the same again changes nothing
+	ID      string // unique at the PSP: the same again changes nothing; empty for WordOpen
 	Attempt string
-	// OK says that the money moved; otherwise that it did not and will not.
-	OK bool
+	Word    PSPWord
 	// Amount is what was taken, fee included; nil where the PSP does not say.
 	Amount    *money.Cents
 	Reference string    // the PSP's own id of the payment

@@ -338,6 +338,9 @@ func (s *Service) settleAttempt(tx Tx, n *Notice, rec Receipt, now time.Time) er
 	if err := tx.ReleaseNotice(a.ID, n.School, n.Number); err != nil {
 		return err
 	}
+	if a.State == AttemptCreated {
+		a.move(AttemptSent, now) // the receipt was quicker than our own note
+	}
 	if a.State != AttemptAuthorised {
 		a.move(AttemptAuthorised, now)
 	}

@@ -125,7 +125,17 @@ func (noPSPs) Offers(context.Context, money.Cents) []MethodOffer { return nil }
 func (noPSPs) Start(_ context.Context, psp PSPID, _ Order) (Started, error) {
 	return Started{}, fmt.Errorf("psp %s: %w", psp, ErrPSPUnavailable)
 }
-func (noPSPs) Name(psp PSPID) string { return string(psp) }
+func (noPSPs) Name(psp PSPID) string     { return string(psp) }
+func (noPSPs) Abilities(PSPID) Abilities { return Abilities{} }
+func (noPSPs) Ask(_ context.Context, psp PSPID, _ Payment) (PSPEvent, error) {
+	return PSPEvent{}, fmt.Errorf("psp %s: %w", psp, ErrPSPUnavailable)
+}
+func (noPSPs) Cancel(_ context.Context, psp PSPID, _ Payment) error {
+	return fmt.Errorf("psp %s: %w", psp, ErrPSPUnavailable)
+}
+func (noPSPs) Refund(_ context.Context, psp PSPID, _ Payment) error {
+	return fmt.Errorf("psp %s: %w", psp, ErrPSPUnavailable)
+}
 
 // Actor is who did something, for the audit trail.
 type Actor struct {
@@ -141,6 +151,8 @@ type metrics struct {
 	issued   prometheus.Counter
 	receipts *prometheus.CounterVec
 	evidence *prometheus.CounterVec
+	// unresolved counts payments that no PSP could tell the end of in a day.
+	unresolved prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -154,6 +166,9 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		evidence: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nodogate_evidence_total", Help: "Messages kept or counted as evidence, not as receipts.",
 		}, []string{"kind"}),
+		unresolved: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nodogate_attempts_unresolved_total", Help: "Payments whose end no PSP could tell within a day: a person has to ask.",
+		}),
 	}
 	// Every series exists from the start: an alarm on an increase would miss
 	// the first anomaly of a series that appears with the value 1.
@@ -167,7 +182,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		m.evidence.WithLabelValues(string(k))
 	}
 	if reg != nil {
-		reg.MustRegister(m.issued, m.receipts, m.evidence)
+		reg.MustRegister(m.issued, m.receipts, m.evidence, m.unresolved)
 	}
 	return m
 }

@@ -96,8 +96,12 @@ type Tx interface {
 	SaveAttempt(Attempt) error
 	ReleaseNotice(attempt string, school SchoolCode, number iuv.Number) error
 	// DueAttempts lists attempts that are created, sent or unknown and whose
-	// LapsesAt is at or before now.
+	// LapsesAt is at or before now; not those that are polled, which the PSP ends.
 	DueAttempts(now time.Time, limit int) ([]Attempt, error)
+	// ClaimPolls takes attempts that are sent or unknown and whose PollAt is at or
+	// before now, oldest first, by setting PollAt to until: nobody else gets them
+	// before. They come as they are then.
+	ClaimPolls(now, until time.Time, limit int) ([]Attempt, error)
 	// CountAttempts counts live attempts by state.
 	CountAttempts() (map[AttemptState]int, error)
 

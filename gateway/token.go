@@ -303,6 +303,9 @@ func (s *Service) Outcome(ctx context.Context, req OutcomeRequest, answer func(O
 		verdict := OutcomeTaken
 		for _, t := range tokens {
 			v, recs, err := s.outcome(tx, req, t, now)
+			if err == nil && t.Attempt != "" && !req.OK {
+				err = s.failByTokens(tx, t.Attempt, now)
+			}
 			if err != nil {
 				return err
 			}
@@ -396,6 +399,9 @@ func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (Ou
 		}
 		return OutcomeOther, nil, nil
 	}
+	if t.Attempt != "" {
+		t.Peer = req.Peer // the channel it really came through stands in the receipt
+	}
 	inTime := t.State == TokenActive && now.Before(t.ExpiresAt)
 	t.Outcome, t.ChangedAt = said, now
 	switch {
@@ -417,7 +423,10 @@ func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (Ou
 		}
 	}
 	if !req.OK {
-		err := tx.AppendEvents(Event{School: t.School, Number: t.Number, Kind: EventPaymentEnded, Actor: t.actor(), Attempt: t.ID, At: now})
+		var err error
+		if t.Attempt == "" { // an attempt's end has its own line
+			err = tx.AppendEvents(Event{School: t.School, Number: t.Number, Kind: EventPaymentEnded, Actor: t.actor(), Attempt: t.ID, At: now})
+		}
 		if inTime {
 			return OutcomeTaken, nil, err
 		}
@@ -440,6 +449,26 @@ func (s *Service) outcome(tx Tx, req OutcomeRequest, t Token, now time.Time) (Ou
 		return OutcomeDuplicate, recs, nil
 	}
 	return OutcomeLate, recs, nil
+}
+
+// failByTokens ends an attempt whose PSP has said no of every notice it held.
+func (s *Service) failByTokens(tx Tx, attempt string, now time.Time) error {
+	tokens, err := tx.TokensOfAttempt(attempt)
+	if err != nil || slices.ContainsFunc(tokens, func(t Token) bool { return t.Outcome != "KO" }) {
+		return err
+	}
+	a, err := tx.Attempt(attempt)
+	if err != nil {
+		return err
+	}
+	cart, err := tx.LockCart(a.Cart)
+	if err != nil {
+		return err
+	}
+	if a, err = tx.Attempt(attempt); err != nil {
+		return err
+	}
+	return s.fail(tx, a, cart, now)
 }
 
 // makeReceipt makes the receipt of a payment that a PSP told us, as the node

@@ -339,6 +339,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.jobs(ctx) })
 	g.Go(func() error { return n.mails.Run(ctx) })
+	g.Go(func() error { n.poll(ctx); return nil })
 	if n.watch != nil {
 		g.Go(func() error { n.watch(ctx); return nil })
 	}
@@ -405,6 +406,25 @@ func (n *node) jobs(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+// poll asks PSPs about payments that are not decided.
+func (n *node) poll(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// Longer than asking and cancelling may take; what is cut is asked again.
+		round, cancel := context.WithTimeout(ctx, 30*time.Second)
+		if _, err := n.service.Poll(round); err != nil && ctx.Err() == nil {
+			n.log.Error("poll PSPs", "err", err)
+		}
+		cancel()
 	}
 }
 

@@ -371,7 +371,7 @@ func runCallback(t *testing.T, fixture func(t *testing.T) Fixture) {
 			if err != nil {
 				t.Fatalf("Callback: %v", err)
 			}
-			if event.PSP != PSP || event.Attempt != Attempt || event.OK != ok || !bytes.Equal(event.Raw, c.Body) {
+			if event.PSP != PSP || event.Attempt != Attempt || (event.Word != gateway.WordNo) != ok || !bytes.Equal(event.Raw, c.Body) {
 				t.Errorf("event %+v", event)
 			}
 			if event.ID == "" {

@@ -105,7 +105,7 @@ func (c *connector) Callback(in gateway.Callback) (gateway.PSPEvent, error) {
 		return gateway.PSPEvent{}, &wrong
 	}
 	return gateway.PSPEvent{
-		PSP: c.ID, ID: id, Attempt: path[1], OK: result.Outcome == outcomeOK,
+		PSP: c.ID, ID: id, Attempt: path[1], Word: word(result.Outcome),
 		Reference: result.IDPSPTransaction, At: result.at, Raw: in.Body,
 	}, nil
 }

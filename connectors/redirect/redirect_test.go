@@ -284,8 +284,9 @@ func TestOutcomes(t *testing.T) {
 			set := connectortest.New(t, Driver, "https://psp.example", io.Discard)
 			event, err := set.Callback(callback(t, connectortest.Secret, "evt_1", connectortest.Now, "/redirections/"+attempt+"/outcomes", []byte(c.body)))
 			if c.field == "" {
-				want := gateway.PSPEvent{PSP: "BANCAUNO", ID: "evt_1", Attempt: attempt, OK: c.ok, Reference: "psp-1", Raw: []byte(c.body)}
+				want := gateway.PSPEvent{PSP: "BANCAUNO", ID: "evt_1", Attempt: attempt, Word: gateway.WordNo, Reference: "psp-1", Raw: []byte(c.body)}
 				if c.ok {
+					want.Word = gateway.WordTaken
 					want.At = time.Date(2026, 11, 23, 8, 0, 0, 500_000_000, time.UTC)
 				}
 				if err != nil || !reflect.DeepEqual(event, want) {

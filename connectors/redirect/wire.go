@@ -94,6 +94,13 @@ const (
 	outcomeError    = "ERROR"
 )
 
+func word(outcome string) gateway.PSPWord {
+	if outcome == outcomeOK {
+		return gateway.WordTaken
+	}
+	return gateway.WordNo
+}
+
 // result is TransactionResultRequest.
 type result struct {
 	IDPSP            string `json:"idPsp"`

@@ -282,6 +282,11 @@ type PSPs struct {
 	down       map[gateway.PSPID]bool
 	start      func(ctx context.Context, psp gateway.PSPID, o gateway.Order) (gateway.Started, error)
 	orders     []gateway.Order
+	abilities  gateway.Abilities
+	pageless   bool
+	ask        func(gateway.Payment) (gateway.PSPEvent, error)
+	cancel     func(gateway.Payment) error
+	refund     func(gateway.Payment) error
 }
 
 var _ gateway.PSPs = (*PSPs)(nil)
@@ -317,6 +322,63 @@ func (p *PSPs) Orders() []gateway.Order {
 	return append([]gateway.Order(nil), p.orders...)
 }
 
+// OnAsk has the PSPs answer what became of a payment; nil: they cannot be asked.
+func (p *PSPs) OnAsk(f func(gateway.Payment) (gateway.PSPEvent, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ask, p.abilities.Ask = f, f != nil
+}
+
+// OnCancel has the PSPs take payments back; nil: they cannot.
+func (p *PSPs) OnCancel(f func(gateway.Payment) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cancel, p.abilities.Cancel = f, f != nil
+}
+
+// OnRefund has the PSPs give payments back; nil: they cannot.
+func (p *PSPs) OnRefund(f func(gateway.Payment) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refund, p.abilities.Refund = f, f != nil
+}
+
+// Pageless says whether payments go on without their page from now on.
+func (p *PSPs) Pageless(is bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pageless = is
+}
+
+// Abilities are those that were given.
+func (p *PSPs) Abilities(gateway.PSPID) gateway.Abilities {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.abilities
+}
+
+// Ask, Cancel and Refund do as they were told.
+func (p *PSPs) Ask(_ context.Context, _ gateway.PSPID, pay gateway.Payment) (gateway.PSPEvent, error) {
+	p.mu.Lock()
+	ask := p.ask
+	p.mu.Unlock()
+	return ask(pay)
+}
+
+func (p *PSPs) Cancel(_ context.Context, _ gateway.PSPID, pay gateway.Payment) error {
+	p.mu.Lock()
+	cancel := p.cancel
+	p.mu.Unlock()
+	return cancel(pay)
+}
+
+func (p *PSPs) Refund(_ context.Context, _ gateway.PSPID, pay gateway.Payment) error {
+	p.mu.Lock()
+	refund := p.refund
+	p.mu.Unlock()
+	return refund(pay)
+}
+
 var pspNames = map[gateway.PSPID]string{"BANCAUNO": "Banca Uno", "CARTASI": "Carta Sì", "POSTE": "Poste"}
 
 // Offers is the fixed list.
@@ -324,7 +386,7 @@ func (p *PSPs) Offers(_ context.Context, amount money.Cents) []gateway.MethodOff
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	offer := func(id gateway.PSPID, fee money.Cents) gateway.PSPOffer {
-		o := gateway.PSPOffer{ID: id, Name: pspNames[id], Fee: fee, Available: true, Settlement: p.settlement}
+		o := gateway.PSPOffer{ID: id, Name: pspNames[id], Fee: fee, Available: true, Settlement: p.settlement, Pageless: p.pageless}
 		if p.down[id] {
 			o.Available, o.Reason = false, gateway.UnavailableBreaker
 		}

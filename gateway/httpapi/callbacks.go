@@ -109,7 +109,7 @@ func (h *callbacks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	attrs := []slog.Attr{slog.String("outcome", outcome), slog.Int("status", status), slog.Duration("took", took)}
 	if event.Attempt != "" { // proved: its parts may be named
-		attrs = append(attrs, slog.String("psp", string(event.PSP)), slog.String("attempt", event.Attempt), slog.String("event", event.ID), slog.Bool("ok", event.OK))
+		attrs = append(attrs, slog.String("psp", string(event.PSP)), slog.String("attempt", event.Attempt), slog.String("event", event.ID), slog.String("word", string(event.Word)))
 	}
 	if outcome == "error" {
 		level = slog.LevelError

@@ -32,7 +32,7 @@ func (s spoken) Callback(c gateway.Callback) (gateway.PSPEvent, error) {
 	case word == "":
 		return gateway.PSPEvent{}, &gateway.Invalid{Fields: []gateway.FieldError{{Field: "esito", Code: "required"}}}
 	}
-	e := gateway.PSPEvent{PSP: c.PSP, ID: word, Attempt: s.attempt, OK: true, Raw: c.Body}
+	e := gateway.PSPEvent{PSP: c.PSP, ID: word, Attempt: s.attempt, Word: gateway.WordTaken, Raw: c.Body}
 	if word == "amount" {
 		other := money.Cents(1) // not the payment's
 		e.Amount = &other

@@ -101,6 +101,12 @@ func (p *portal) outcomeOf(c *gin.Context) (outcomePage, error) {
 	if err != nil {
 		return outcomePage{}, err
 	}
+	// A family that looks is a good moment to ask the PSP, where it can be asked.
+	if phases[cart.State] == phaseVerifying {
+		if err := p.svc.AskSoon(ctx, cart.ID); err != nil {
+			return outcomePage{}, err
+		}
+	}
 	page := outcomePage{
 		Cart: cart.ID, Phase: phases[cart.State], PSP: p.svc.PSPName(cart.PSP),
 		Amount: cart.Amount(), Fee: cart.Fee, Total: cart.Amount() + cart.Fee,

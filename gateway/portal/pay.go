@@ -172,7 +172,8 @@ func (p *portal) pay(c *gin.Context) {
 		p.checkoutPage(c, http.StatusBadRequest, b, wanted, "choose")
 		return
 	}
-	req := gateway.PayRequest{Key: key, Notices: b.refs(), Method: method, PSP: wanted.psp, Actor: actor, Email: wanted.email}
+	req := gateway.PayRequest{Key: key, Notices: b.refs(), Method: method, PSP: wanted.psp, Actor: actor, Email: wanted.email,
+		Device: gateway.PayerDevice{IP: c.ClientIP(), UserAgent: c.Request.UserAgent()}}
 	if p.pays(c, b) {
 		req.Account, req.Email = a, a.Email
 	}

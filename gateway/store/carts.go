@@ -3,6 +3,7 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"github.com/nodogate/nodogate/gateway"
@@ -163,12 +164,12 @@ func (t *tx) InsertAttempt(a gateway.Attempt, notices []gateway.NoticeRef) error
 }
 
 const selectAttempt = `
-SELECT a.id, a.cart, a.state, a.method, a.psp, a.fee_cents, a.reference, a.redirect, a.created_at, a.changed_at, a.lapses_at, a.version
+SELECT a.id, a.cart, a.state, a.method, a.psp, a.fee_cents, a.reference, a.redirect, a.created_at, a.changed_at, a.lapses_at, a.poll_at, a.polls, a.version
   FROM attempts a`
 
 func scanAttempt(r row) (a gateway.Attempt, err error) {
 	err = r.Scan(&a.ID, &a.Cart, &a.State, &a.Method, &a.PSP, &a.Fee, &a.Reference, &a.Redirect,
-		instant{&a.CreatedAt}, instant{&a.ChangedAt}, instant{&a.LapsesAt}, &a.Version)
+		instant{&a.CreatedAt}, instant{&a.ChangedAt}, instant{&a.LapsesAt}, instant{&a.PollAt}, &a.Polls, &a.Version)
 	return a, notFound(err)
 }
 
@@ -195,14 +196,14 @@ func (t *tx) LiveAttempt(school gateway.SchoolCode, n iuv.Number) (gateway.Attem
 
 const updateAttempt = `
 UPDATE attempts
-   SET state = $2, version = $3, reference = $4, redirect = $5, changed_at = $6, lapses_at = $7
+   SET state = $2, version = $3, reference = $4, redirect = $5, changed_at = $6, lapses_at = $7, poll_at = $8, polls = $9
  WHERE id = $1 AND version <= $3`
 
 const releaseAttempt = `UPDATE attempt_notices SET live = FALSE WHERE attempt = $1 AND live`
 
 // SaveAttempt is ErrConflict when a later version is there.
 func (t *tx) SaveAttempt(a gateway.Attempt) error {
-	if err := t.changed(gateway.ErrConflict, updateAttempt, a.ID, a.State, a.Version, a.Reference, a.Redirect, at(a.ChangedAt), at(a.LapsesAt)); err != nil {
+	if err := t.changed(gateway.ErrConflict, updateAttempt, a.ID, a.State, a.Version, a.Reference, a.Redirect, at(a.ChangedAt), at(a.LapsesAt), at(a.PollAt), a.Polls); err != nil {
 		return err
 	}
 	if a.State.Live() {
@@ -219,13 +220,42 @@ func (t *tx) ReleaseNotice(attempt string, school gateway.SchoolCode, n iuv.Numb
 }
 
 const selectDueAttempts = selectAttempt + `
- WHERE a.state IN ('created', 'sent', 'unknown') AND a.lapses_at <= $1
+ WHERE a.state IN ('created', 'sent', 'unknown') AND a.lapses_at <= $1 AND a.poll_at IS NULL
  ORDER BY a.lapses_at, a.seq
  LIMIT $2`
 
 func (t *tx) DueAttempts(now time.Time, limit int) ([]gateway.Attempt, error) {
 	rows, err := t.sql.QueryContext(t.ctx, selectDueAttempts, at(now), limit)
 	return collect(rows, err, scanAttempt)
+}
+
+const claimPolls = `
+UPDATE attempts
+   SET poll_at = $2
+ WHERE id %s
+       SELECT o.id
+         FROM attempts o
+        WHERE o.poll_at <= $1 AND o.state IN ('sent', 'unknown')
+        ORDER BY o.poll_at, o.seq
+        LIMIT $3%s
+RETURNING id`
+
+func (t *tx) ClaimPolls(now, until time.Time, limit int) ([]gateway.Attempt, error) {
+	rows, err := t.sql.QueryContext(t.ctx, t.db.claimPolls, at(now), at(until), limit)
+	ids, err := collect(rows, err, func(r row) (id string, err error) {
+		err = r.Scan(&id)
+		return id, err
+	})
+	list := make([]gateway.Attempt, 0, len(ids))
+	for _, id := range ids {
+		a, err := t.Attempt(id)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(a, b gateway.Attempt) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	return list, err
 }
 
 const countAttempts = `

@@ -24,8 +24,9 @@ var postgresDialect = dialect{
 	together:  "SELECT pg_advisory_unlock(hashtext('nodogate migrations'), hashtext(current_schema()))",
 	// An array is computed once; a subquery after IN might be run again, and
 	// claim more.
-	claim:  fmt.Sprintf(claimMessages, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
-	unique: func(err error) bool { return pgCode(err) == "23505" },
+	claim:      fmt.Sprintf(claimMessages, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
+	claimPolls: fmt.Sprintf(claimPolls, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
+	unique:     func(err error) bool { return pgCode(err) == "23505" },
 	retry: func(err error) bool { // serialization_failure, deadlock_detected
 		code := pgCode(err)
 		return code == "40001" || code == "40P01"

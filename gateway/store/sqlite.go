@@ -22,8 +22,9 @@ import (
 
 var sqliteDialect = dialect{
 	name: goose.DialectSQLite3, folder: "sqlite",
-	view:  &sql.TxOptions{ReadOnly: true},
-	claim: fmt.Sprintf(claimMessages, "IN (", ")"), // there is one writer
+	view:       &sql.TxOptions{ReadOnly: true},
+	claim:      fmt.Sprintf(claimMessages, "IN (", ")"), // there is one writer
+	claimPolls: fmt.Sprintf(claimPolls, "IN (", ")"),
 	unique: func(err error) bool {
 		var e *sqlite.Error
 		return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)

@@ -62,6 +62,8 @@ type dialect struct {
 	view      *sql.TxOptions
 	forUpdate string // ends a SELECT of a row that is to be changed
 	claim     string // the query of ClaimMessages
+	// claimPolls is the query of ClaimPolls.
+	claimPolls string
 	// alone and together bracket the migrations: PostgreSQL's lock for when many
 	// processes start at once.
 	alone, together string

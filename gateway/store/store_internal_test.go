@@ -47,6 +47,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"ReceiptByKey", selectReceiptByKey, 4, []string{"(school=? AND creditor=? AND reference=? AND receipt_id=?)"}},
 		{"LiveAttempt", selectLiveAttempt, 2, []string{"attempt_notices_live (school=? AND number=?)"}},
 		{"DueAttempts", selectDueAttempts, 2, []string{"attempts_due (lapses_at<?)"}},
+		{"ClaimPolls", db.claimPolls, 3, []string{"attempts_poll (poll_at<?)"}},
 		{"AttemptsOfCart", selectAttemptsOfCart, 1, []string{"attempts_cart (cart=?)"}},
 		{"CartsOfAccount", selectCartsOfAccount, 2, []string{"carts_account (account=?"}},
 		{"ClaimMessages", db.claim, 3, []string{"outbox_waiting", "outbox_order (kind=? AND aggregate=? AND seq<?)"}},

@@ -76,6 +76,6 @@ func (t *tx) InsertInbox(e gateway.PSPEvent, when time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := affected(t.sql.ExecContext(t.ctx, insertInbox, e.PSP, e.ID, e.Attempt, e.OK, k.seal(inboxColumn, e.Raw), at(when)))
+	n, err := affected(t.sql.ExecContext(t.ctx, insertInbox, e.PSP, e.ID, e.Attempt, e.Word != gateway.WordNo, k.seal(inboxColumn, e.Raw), at(when)))
 	return n == 1, err
 }

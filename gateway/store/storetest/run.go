@@ -39,6 +39,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Carts", carts},
 		{"Attempts", attempts},
 		{"DueAttempts", dueAttempts},
+		{"ClaimPolls", claimPolls},
 		{"Tokens", tokens},
 		{"Contributions", contributions},
 		{"Inbox", inbox},
@@ -680,7 +681,7 @@ func tokens(w world) {
 }
 
 func inbox(w world) {
-	e := gateway.PSPEvent{PSP: "BANK", ID: "e-1", Attempt: "a-1", OK: true, Raw: []byte("{}")}
+	e := gateway.PSPEvent{PSP: "BANK", ID: "e-1", Attempt: "a-1", Word: gateway.WordTaken, Raw: []byte("{}")}
 	w.update(func(tx gateway.Tx) error {
 		first, err := tx.InsertInbox(e, Now())
 		again, err2 := tx.InsertInbox(e, Now())
@@ -752,6 +753,66 @@ func dueAttempts(w world) {
 		}
 		equal(w, fmt.Sprintf("DueAttempts(%v, %d)", c.now, c.limit), got, c.want)
 	}
+}
+
+func claimPolls(w world) {
+	states := []gateway.AttemptState{
+		gateway.AttemptSent, gateway.AttemptUnknown, gateway.AttemptAuthorised, gateway.AttemptSettled, gateway.AttemptFailed, gateway.AttemptCreated,
+	}
+	w.update(func(tx gateway.Tx) error {
+		for i, s := range append(states, "sent, later", "sent, never") {
+			n := notice(schoolA, i)
+			if _, err := tx.InsertNotices([]gateway.Notice{n}); err != nil {
+				return err
+			}
+			a := attempt(fmt.Sprint("p-", s), fmt.Sprint("c-p-", s))
+			if err := errors.Join(tx.InsertCart(cart(a.Cart, n)), tx.InsertAttempt(a, []gateway.NoticeRef{{School: schoolA, Number: n.Number}})); err != nil {
+				return err
+			}
+			a.State, a.PollAt, a.Polls = s, Now().Add(-time.Duration(i)*time.Second), i
+			switch s {
+			case "sent, later":
+				a.State, a.PollAt = gateway.AttemptSent, Now().Add(time.Microsecond)
+			case "sent, never":
+				a.State, a.PollAt, a.Polls = gateway.AttemptSent, time.Time{}, 0
+			}
+			if err := tx.SaveAttempt(a); err != nil {
+				return err
+			}
+			if got, err := tx.Attempt(a.ID); err != nil || !reflect.DeepEqual(got, a) {
+				w.Errorf("Attempt = %+v, %v; want %+v", got, err, a)
+			}
+			if a.PollAt.IsZero() {
+				continue
+			}
+			// What is polled does not lapse.
+			if due, err := tx.DueAttempts(Now().Add(24*time.Hour), 100); err != nil || slices.ContainsFunc(due, func(d gateway.Attempt) bool { return d.ID == a.ID }) {
+				w.Errorf("DueAttempts has the polled %s, %v", a.ID, err)
+			}
+		}
+		return nil
+	})
+	until := Now().Add(30 * time.Second)
+	claim := func(now time.Time, limit int) (ids []string) {
+		w.update(func(tx gateway.Tx) error {
+			list, err := tx.ClaimPolls(now, until, limit)
+			ids = nil
+			for _, a := range list {
+				if !a.PollAt.Equal(until) {
+					w.Errorf("%s was claimed until %v, want %v", a.ID, a.PollAt, until)
+				}
+				ids = append(ids, a.ID)
+			}
+			slices.Sort(ids)
+			return err
+		})
+		return ids
+	}
+	equal(w, "ClaimPolls before anything is due", claim(Now().Add(-time.Minute), 10), []string(nil))
+	equal(w, "ClaimPolls of one: the oldest", claim(Now(), 1), []string{"p-unknown"})
+	equal(w, "ClaimPolls of the rest", claim(Now(), 10), []string{"p-sent"})
+	equal(w, "ClaimPolls again", claim(Now(), 10), []string(nil))
+	equal(w, "ClaimPolls after the lease", claim(until, 10), []string{"p-sent", "p-sent, later", "p-unknown"})
 }
 
 func pupils(w world) {
