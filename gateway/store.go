@@ -54,6 +54,8 @@ type Tx interface {
 	Notice(school SchoolCode, number iuv.Number) (Notice, error) // with Payment, Token and Receipts
 	LockNotice(school SchoolCode, number iuv.Number) (Notice, error)
 	NoticeByExternalID(school SchoolCode, externalID string) (Notice, error)
+	// ExternalIDs finds which of the ids the school's notices have, and what for.
+	ExternalIDs(school SchoolCode, ids []string) (map[string]IssuedRef, error)
 	SaveNotice(Notice) error
 	Notices(school SchoolCode, f NoticeFilter) ([]Notice, error)
 	// NoticesOfFamily lists the notices of all pupils that a proven payer with
@@ -142,6 +144,12 @@ type Tx interface {
 	// by its answer, but not by another Running one: ErrConflict.
 	PutOnce(OnceRecord) error
 	DeleteOnce(scope string) error
+}
+
+// IssuedRef is the notice that an external id stands for.
+type IssuedRef struct {
+	Number      iuv.Number
+	Fingerprint [sha256.Size]byte
 }
 
 // NoticeFilter chooses notices of one school, newest first. Zero fields do not

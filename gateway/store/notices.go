@@ -28,8 +28,15 @@ RETURNING school, number`
 
 const noticeValues = 23
 
-// InsertNotices adds notices, several with one statement.
+// InsertNotices adds notices, several with one statement. Many are streamed,
+// and only if one of them meets a key that is taken, inserted after all.
 func (t *tx) InsertNotices(list []gateway.Notice) (taken []int, err error) {
+	if t.copies(len(list)) {
+		err := t.atomically(func() error { return t.copyNotices(list) })
+		if err == nil || !t.db.unique(err) {
+			return nil, err
+		}
+	}
 	err = t.atomically(func() error {
 		taken = nil
 		for from, n := range chunks(len(list)) {
@@ -61,19 +68,24 @@ func (t *tx) InsertNotices(list []gateway.Notice) (taken []int, err error) {
 
 const selectNumberTaken = `SELECT EXISTS (SELECT 1 FROM notices WHERE school = $1 AND number = $2)`
 
+// sealDebtor seals who owes a notice, and hashes the code.
+func (t *tx) sealDebtor(n gateway.Notice) (hash, sealed []byte, err error) {
+	k, err := t.key(string(n.School))
+	if err != nil {
+		return nil, nil, err
+	}
+	if hash, err = t.codeHash(n.Debtor.Code); err != nil {
+		return nil, nil, err
+	}
+	sealed, err = k.sealJSON(debtorColumn, debtor{n.Debtor.Code, n.Debtor.Name})
+	return hash, sealed, err
+}
+
 // insertNotices says which of list were not added.
 func (t *tx) insertNotices(list []gateway.Notice) (lost []int, err error) {
 	args := make([]any, 0, len(list)*noticeValues)
 	for _, n := range list {
-		k, err := t.key(string(n.School))
-		if err != nil {
-			return nil, err
-		}
-		hash, err := t.codeHash(n.Debtor.Code)
-		if err != nil {
-			return nil, err
-		}
-		sealed, err := k.sealJSON(debtorColumn, debtor{n.Debtor.Code, n.Debtor.Name})
+		hash, sealed, err := t.sealDebtor(n)
 		if err != nil {
 			return nil, err
 		}
@@ -198,6 +210,35 @@ func (t *tx) NoticeByExternalID(school gateway.SchoolCode, externalID string) (g
 	return t.oneNotice(selectNoticeByExternalID, school, externalID)
 }
 
+// The list is looked up in the partial index of what has an id.
+const selectExternalIDs = `
+SELECT external_id, number, fingerprint
+  FROM notices
+ WHERE school = $1 AND external_id <> '' AND external_id`
+
+func (t *tx) ExternalIDs(school gateway.SchoolCode, ids []string) (map[string]gateway.IssuedRef, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	type found struct {
+		id  string
+		ref gateway.IssuedRef
+	}
+	rows, err := t.sql.QueryContext(t.ctx, selectExternalIDs+t.db.anyOf, school, t.db.list(ids))
+	list, err := collect(rows, err, func(r row) (f found, err error) {
+		err = r.Scan(&f.id, number{&f.ref.Number}, digest{&f.ref.Fingerprint})
+		return f, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]gateway.IssuedRef, len(list))
+	for _, f := range list {
+		m[f.id] = f.ref
+	}
+	return m, nil
+}
+
 const updateNotice = `
 UPDATE notices
    SET state = $3, version = $4, debtor_hash = $5, debtor_enc = $6, class = $7, description = $8, amount_cents = $9,
@@ -208,15 +249,7 @@ UPDATE notices
 // SaveNotice is ErrConflict when a later version is there: the caller did not
 // lock.
 func (t *tx) SaveNotice(n gateway.Notice) error {
-	k, err := t.key(string(n.School))
-	if err != nil {
-		return err
-	}
-	hash, err := t.codeHash(n.Debtor.Code)
-	if err != nil {
-		return err
-	}
-	sealed, err := k.sealJSON(debtorColumn, debtor{n.Debtor.Code, n.Debtor.Name})
+	hash, sealed, err := t.sealDebtor(n)
 	if err != nil {
 		return err
 	}
@@ -362,6 +395,9 @@ VALUES %s`
 const eventValues = 10
 
 func (t *tx) AppendEvents(events ...gateway.Event) error {
+	if t.copies(len(events)) {
+		return t.copyEvents(events)
+	}
 	for from, n := range chunks(len(events)) {
 		args := make([]any, 0, n*eventValues)
 		for _, e := range events[from : from+n] {

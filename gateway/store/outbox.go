@@ -21,6 +21,9 @@ VALUES %s`
 const messageValues = 7
 
 func (t *tx) Enqueue(list ...gateway.Message) error {
+	if t.copies(len(list)) {
+		return t.copyMessages(list)
+	}
 	for from, n := range chunks(len(list)) {
 		args := make([]any, 0, n*messageValues)
 		for _, m := range list[from : from+n] {

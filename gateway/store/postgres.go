@@ -27,6 +27,9 @@ var postgresDialect = dialect{
 	claim:      fmt.Sprintf(claimMessages, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
 	claimPolls: fmt.Sprintf(claimPolls, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
 	unique:     func(err error) bool { return pgCode(err) == "23505" },
+	anyOf:      " = ANY($2)",
+	list:       func(ids []string) any { return ids },
+	copies:     true,
 	retry: func(err error) bool { // serialization_failure, deadlock_detected
 		code := pgCode(err)
 		return code == "40001" || code == "40P01"

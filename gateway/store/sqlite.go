@@ -25,6 +25,8 @@ var sqliteDialect = dialect{
 	view:       &sql.TxOptions{ReadOnly: true},
 	claim:      fmt.Sprintf(claimMessages, "IN (", ")"), // there is one writer
 	claimPolls: fmt.Sprintf(claimPolls, "IN (", ")"),
+	anyOf:      " IN (SELECT value FROM json_each($2))",
+	list:       func(ids []string) any { return asJSON(ids) },
 	unique: func(err error) bool {
 		var e *sqlite.Error
 		return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)

@@ -64,6 +64,12 @@ type dialect struct {
 	claim     string // the query of ClaimMessages
 	// claimPolls is the query of ClaimPolls.
 	claimPolls string
+	// anyOf ends a condition on a column that is to be one of a list, the
+	// statement's argument $2, and list makes that argument.
+	anyOf string
+	list  func([]string) any
+	// copies says that rows can be streamed into a table (bulk.go).
+	copies bool
 	// alone and together bracket the migrations: PostgreSQL's lock for when many
 	// processes start at once.
 	alone, together string
@@ -215,6 +221,7 @@ type tx struct {
 type state struct {
 	db       *DB
 	sql      *sql.Tx
+	conn     *sql.Conn // that sql runs on; nil where nothing is copied
 	writable bool
 	keys     map[string]*dataKey // read or made here, not yet in the cache
 	// broken is why a part could not be undone: the whole must not commit.
@@ -265,12 +272,23 @@ func (db *DB) View(ctx context.Context, fn func(gateway.Tx) error) error {
 }
 
 func (db *DB) run(ctx context.Context, pool *sql.DB, opts *sql.TxOptions, writable bool, fn func(gateway.Tx) error) error {
-	begun, err := pool.BeginTx(ctx, opts)
+	s := &state{db: db, writable: writable, keys: map[string]*dataKey{}}
+	begin := pool.BeginTx
+	if writable && db.copies {
+		// The driver's own connection is reached through a *sql.Conn only.
+		conn, err := pool.Conn(ctx)
+		if err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		defer func() { _ = conn.Close() }()
+		s.conn, begin = conn, conn.BeginTx
+	}
+	begun, err := begin(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer begun.Rollback() // after Commit it does nothing; a panic must not keep the locks
-	s := &state{db: db, sql: begun, writable: writable, keys: map[string]*dataKey{}}
+	s.sql = begun
 	if err := fn(s.with(ctx)); err != nil {
 		return err
 	}

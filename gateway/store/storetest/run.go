@@ -27,6 +27,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 	}{
 		{"Schools", schools},
 		{"InsertNotices", insertNotices},
+		{"ManyNotices", manyNotices},
 		{"NoticeRoundTrip", noticeRoundTrip},
 		{"SaveNotice", saveNotice},
 		{"NoticeFilter", noticeFilter},
@@ -160,6 +161,85 @@ func insertNotices(w world) {
 		n := notice("00000000000", 9)
 		_, err := tx.InsertNotices([]gateway.Notice{n})
 		w.wants("InsertNotices of an unknown school", err, gateway.ErrNotFound)
+		return nil
+	})
+}
+
+// manyNotices are enough to be streamed where the database can.
+func manyNotices(w world) {
+	const n = 200
+	list := make([]gateway.Notice, n)
+	for i := range list {
+		list[i] = notice(schoolA, 1000+i)
+		if i%3 > 0 {
+			list[i].ExternalID = fmt.Sprint("row-", i)
+		}
+		if i%5 == 0 {
+			list[i].Debtor.Code = gateway.Anonymous
+		}
+	}
+	many := func() (events []gateway.Event, messages []gateway.Message) {
+		for i := range list {
+			events = append(events, gateway.Event{School: schoolA, Number: list[i].Number, Kind: gateway.EventNoticeIssued, Actor: user, At: Now()})
+			messages = append(messages, message(fmt.Sprint("m-", i), fmt.Sprint("a-", i)))
+		}
+		return events, messages
+	}
+	w.update(func(tx gateway.Tx) error {
+		taken, err := tx.InsertNotices(list)
+		equal(w, "taken of new ones", len(taken), 0)
+		events, messages := many()
+		return errors.Join(err, tx.AppendEvents(events...), tx.Enqueue(messages...))
+	})
+	for _, i := range []int{0, 1, n - 1} {
+		got := read(w, func(tx gateway.Tx) (gateway.Notice, error) { return tx.Notice(schoolA, list[i].Number) })
+		want := list[i]
+		want.Seq = got.Seq
+		equal(w, "notice of many", got, want)
+		events := read(w, func(tx gateway.Tx) ([]gateway.Event, error) { return tx.Events(schoolA, list[i].Number) })
+		equal(w, "events of one of many", len(events), 1)
+		equal(w, "its actor and time", events[0].Actor == user && events[0].At.Equal(Now()), true)
+	}
+	claimed, err := w.ClaimMessages(w.Context(), Now(), time.Minute, 2*n)
+	equal(w, "messages of many", len(claimed), n)
+	equal(w, "their payload", string(claimed[n-1].Payload), string(message("", "").Payload))
+	if err != nil {
+		w.Error(err)
+	}
+	refs := read(w, func(tx gateway.Tx) (map[string]gateway.IssuedRef, error) {
+		return tx.ExternalIDs(schoolA, []string{"row-1", "row-2", "nobody", ""})
+	})
+	equal(w, "external ids", refs, map[string]gateway.IssuedRef{
+		"row-1": {Number: list[1].Number, Fingerprint: list[1].Fingerprint}, "row-2": {Number: list[2].Number, Fingerprint: list[2].Fingerprint},
+	})
+	other := read(w, func(tx gateway.Tx) (map[string]gateway.IssuedRef, error) {
+		return tx.ExternalIDs(schoolB, []string{"row-1"})
+	})
+	equal(w, "another school's external ids", len(other), 0)
+
+	// Some numbers are taken: the others get in. An external id that is taken: none.
+	mixed := make([]gateway.Notice, n)
+	for i := range mixed {
+		mixed[i] = notice(schoolA, 1150+i)
+	}
+	w.update(func(tx gateway.Tx) error {
+		taken, err := tx.InsertNotices(mixed)
+		equal(w, "taken of half known ones", len(taken), 50)
+		return err
+	})
+	clash := make([]gateway.Notice, n)
+	for i := range clash {
+		clash[i] = notice(schoolA, 3000+i)
+	}
+	clash[n/2].ExternalID = "row-1"
+	w.update(func(tx gateway.Tx) error {
+		_, err := tx.InsertNotices(clash)
+		w.wants("InsertNotices with a taken external id", err, gateway.ErrConflict)
+		return nil
+	})
+	w.view(func(tx gateway.Tx) error {
+		_, err := tx.Notice(schoolA, clash[0].Number)
+		w.wants("a notice of the refused list", err, gateway.ErrNotFound)
 		return nil
 	})
 }
