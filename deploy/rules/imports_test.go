@@ -53,7 +53,7 @@ var table = map[string]row{
 	"receipts":       {may: core, light: true, pure: true},
 	"gateway":        {may: slices.Concat(core, []string{"receipts"}), light: true},
 	"gateway/pagopa": {may: wire},
-	"gateway/pdf":    {}, // fpdf; knows no notice and no receipt
+	"gateway/pdf":    {}, // fonts, gozxing; knows no notice and no receipt
 	"receipts/xml":   {may: slices.Concat(wire, []string{"receipts", "gateway/pagopa"})},
 	"receipts/pdf":   {may: slices.Concat(core, []string{"receipts", "receipts/xml", "gateway/pdf"})},
 
@@ -91,7 +91,8 @@ var heavy = []string{
 	"modernc.org/sqlite",
 	"github.com/redis/go-redis",
 	"github.com/beevik/etree",
-	"codeberg.org/go-pdf/fpdf",
+	"github.com/makiuchi-d/gozxing",
+	"golang.org/x/image",
 }
 
 // impure is what a pure package leaves to its caller.

@@ -1,39 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pdf sets a document on A4 pages: a title, sections, rows of a label
-// and its value, panels, tables, a footer with the page's number. Receipts and
-// notices are written with it, so that they look alike.
+// Package pdf writes tagged PDF documents: what a screen reader reads, in the
+// order it reads it, with a title and a language. There are two ways in.
+// [Document] flows: a title, sections, rows of a label and its value, panels,
+// tables, a footer with the page's number; receipts are written with it.
+// [Canvas] places: texts, lines, QR codes and Data Matrix where a printed model
+// wants them; notices and postal slips are written with it. Document stands on
+// Canvas.
 //
 // It knows no receipt and no notice: the words come from the caller, in the
-// order they are read. Rows flow: a long text wraps, a full page is followed by
-// another. All ink that is text passes through one method, text, because a
-// tagged PDF must mark exactly that.
+// order they are read. The writer is our own, because a tagged page is marked
+// text, a tree of elements and a way back, all woven into the file: fpdf writes
+// none of it, spends 10 ms and 16 MB on reading its fonts again for every
+// document, and embeds them with hints that outweigh the page.
 //
 // What a caller gets wrong: the same input gives the same bytes, so the date
 // inside comes from what the document tells of, never from the clock.
 package pdf
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"time"
-
-	"codeberg.org/go-pdf/fpdf"
 )
 
-// The page, in millimetres.
+// The page of a Document, in millimetres.
 const (
-	pageWidth  = 210.0
-	pageHeight = 297.0
-	margin     = 20.0
-	top        = 16.0  // where the first row of a page begins
-	bottom     = 274.0 // no row goes below
-	footerY    = 278.0
+	margin  = 20.0
+	top     = 16.0  // where the first row of a page begins
+	bottom  = 274.0 // no row goes below
+	footerY = 278.0
 
 	// Width is the room for text between the margins.
-	Width = pageWidth - 2*margin
+	Width = A4Width - 2*margin
 
 	gutter  = 4.0 // kept free at the right of every cell but the last
 	rowGap  = 1.1 // above and below a row
@@ -44,37 +43,26 @@ const (
 // Info is what a document says of itself.
 type Info struct {
 	Title string
-	// Created is the moment the document tells of. Zero becomes 1970, because
-	// fpdf would take the clock.
+	Lang  string // of its words; empty is Italian
+	// Created is the moment the document tells of. Zero becomes 1970: there is
+	// no clock here.
 	Created time.Time
-	Footer  string // at the foot of every page, beside the page's number
+	Footer  string // of a Document: at the foot of every page, beside the page's number
 }
 
 // Document is a document being written, top to bottom. It is for one goroutine.
 type Document struct {
-	f      *fpdf.Fpdf
+	c      *Canvas
 	footer string
 	left   float64 // where rows begin
 	y      float64 // where the next row begins
 	head   func()  // what a table repeats on a new page
-	loaded map[*face]bool
 }
 
-// New begins a document in Italian.
+// New begins a document.
 func New(info Info) *Document {
-	if info.Created.IsZero() {
-		info.Created = time.Unix(0, 0)
-	}
-	f := fpdf.New("P", "mm", "A4", "")
-	f.SetCompression(true)
-	f.SetCatalogSort(true) // else the order of the fonts is a map's
-	f.SetAutoPageBreak(false, 0)
-	f.SetLang("it-IT")
-	f.SetTitle(Body.clean(info.Title), true)
-	f.SetProducer("Nodogate", true)
-	f.SetCreationDate(info.Created.UTC())
-	f.SetModificationDate(info.Created.UTC())
-	d := &Document{f: f, footer: info.Footer, left: margin, loaded: map[*face]bool{}}
+	d := &Document{c: NewCanvas(info), footer: info.Footer, left: margin}
+	d.c.keep = true // the footer says how many pages there are
 	d.newPage()
 	return d
 }
@@ -94,27 +82,29 @@ type Cell struct {
 
 // Title is the name of the document; once, at the top.
 func (d *Document) Title(s string) {
-	d.row(Cell{Width: Width, Texts: []Text{{Title, s}}})
+	d.c.Tag(Element{Role: RoleH1}, func() { d.row("", Cell{Width: Width, Texts: []Text{{Title, s}}}) })
 }
 
 // Paragraph is a text as wide as the page.
 func (d *Document) Paragraph(style Style, s string) {
-	d.row(Cell{Width: Width, Texts: []Text{{style, s}}})
+	d.row(RoleParagraph, Cell{Width: Width, Texts: []Text{{style, s}}})
 }
 
 // Section begins a part of the document.
 func (d *Document) Section(s string) {
 	d.need(30) // no heading alone at the foot of a page
 	d.y += 4
-	d.row(Cell{Width: Width, Texts: []Text{{Section, s}}})
-	d.rule(accent, 0.4)
+	d.c.Tag(Element{Role: RoleH2}, func() { d.row("", Cell{Width: Width, Texts: []Text{{Section, s}}}) })
+	d.rule(Accent, 0.4)
 	d.y += 1.5
 }
 
-// Field is a label and what it stands for.
+// Field is a label and what it stands for: one paragraph to who hears it.
 func (d *Document) Field(name string, values ...Text) {
 	d.y += rowGap
-	d.row(Cell{Width: label, Texts: []Text{{Label, name}}}, Cell{Width: Width - label, Texts: values})
+	d.c.Tag(Element{Role: RoleParagraph}, func() {
+		d.row(RoleSpan, Cell{Width: label, Texts: []Text{{Label, name}}}, Cell{Width: Width - label, Texts: values})
+	})
 	d.y += rowGap
 }
 
@@ -131,13 +121,11 @@ func (d *Document) Panel(cells ...Cell) {
 	d.y += 3
 	height := tallest(d.broken(cells)) + 2*padding - 1 // the last line brings room of its own
 	d.need(height)
-	d.fill(tint)
-	d.f.Rect(margin, d.y, Width, height, "F")
-	d.fill(accent)
-	d.f.Rect(margin, d.y, 1.2, height, "F")
+	d.c.Fill(margin, d.y, Width, height, Tint)
+	d.c.Fill(margin, d.y, 1.2, height, Accent)
 	end := d.y + height
 	d.left, d.y = margin+padding, d.y+padding
-	d.row(cells...)
+	d.row(RoleParagraph, cells...)
 	d.left, d.y = margin, end+2
 }
 
@@ -157,24 +145,26 @@ func (d *Document) Table(columns []Column, rows [][][]Text) {
 			cells[i] = Cell{c.Width, c.Right, []Text{{Label, c.Title}}}
 		}
 		d.y += rowGap
-		d.row(cells...)
+		d.row(RoleHead, cells...)
 		d.y += rowGap
-		d.rule(line, 0.3)
+		d.rule(Line, 0.3)
 	}
 	d.need(30)
-	head()
-	d.head = head
-	for _, r := range rows {
-		cells := make([]Cell, len(columns))
-		for i, c := range columns {
-			cells[i] = Cell{c.Width, c.Right, r[i]}
+	d.c.Tag(Element{Role: RoleTable}, func() {
+		d.c.Tag(Element{Role: RoleRow}, head)
+		d.head = head
+		for _, r := range rows {
+			cells := make([]Cell, len(columns))
+			for i, c := range columns {
+				cells[i] = Cell{c.Width, c.Right, r[i]}
+			}
+			d.y += rowGap
+			d.c.Tag(Element{Role: RoleRow}, func() { d.row(RoleCell, cells...) })
+			d.y += rowGap
+			d.rule(Line, 0.2)
 		}
-		d.y += rowGap
-		d.row(cells...)
-		d.y += rowGap
-		d.rule(line, 0.2)
-	}
-	d.head = nil
+		d.head = nil
+	})
 }
 
 // Space leaves room before what comes next.
@@ -182,49 +172,55 @@ func (d *Document) Space(mm float64) { d.y += mm }
 
 // Write ends the document and writes it.
 func (d *Document) Write(w io.Writer) error {
-	pages := d.f.PageCount()
-	for n := 1; n <= pages; n++ {
-		d.f.SetPage(n)
+	pages := d.c.Pages()
+	d.c.finish(func(i int) {
 		d.y = footerY
-		d.rule(line, 0.2)
-		number := fmt.Sprintf("pagina %d di %d", n, pages)
+		d.rule(Line, 0.2)
+		number := fmt.Sprintf("pagina %d di %d", i+1, pages)
 		d.y += 2
-		x := margin + Width - d.measure(Small, number)
+		x := margin + Width - styles[Small].Width(number)
 		d.text(x, d.y, Small, number)
-		if lines := d.wrap(Small, d.footer, x-margin-gutter); len(lines) > 0 {
+		if lines := styles[Small].Wrap(d.footer, x-margin-gutter); len(lines) > 0 {
 			d.text(margin, d.y, Small, lines[0]) // one line: the footer has no room for more
 		}
-	}
-	var b bytes.Buffer
-	if err := d.f.Output(&b); err != nil {
-		return fmt.Errorf("write pdf: %w", err)
-	}
-	_, err := w.Write(nameSubsets(b.Bytes()))
-	return err
+	})
+	return d.c.Write(w)
 }
 
-// row sets cells side by side. What does not fit the page goes to the next: as
-// a whole if it can, else line by line.
-func (d *Document) row(cells ...Cell) {
+// row sets cells side by side, each an element of the role; none: of the one
+// that is open. What does not fit the page goes to the next: as a whole if it
+// can, else line by line.
+func (d *Document) row(role Role, cells ...Cell) {
 	rest := d.broken(cells)
 	if h := tallest(rest); h <= bottom-top {
 		d.need(h)
 	}
+	var elements []int // a cell that goes on overleaf is still the same
 	for {
 		x, end, left := d.left, d.y, 0
 		for i, c := range cells {
-			y := d.y
-			for len(rest[i]) > 0 && y+rest[i][0].Style.leading() <= bottom {
-				l := rest[i][0]
-				at := x
-				if c.Right {
-					at = x + c.Width - d.measure(l.Style, l.Text)
+			set := func() {
+				y := d.y
+				for len(rest[i]) > 0 && y+rest[i][0].Style.leading() <= bottom {
+					l := rest[i][0]
+					at := x
+					if c.Right {
+						at = x + c.Width - styles[l.Style].Width(l.Text)
+					}
+					d.text(at, y, l.Style, l.Text)
+					y += l.Style.leading()
+					rest[i] = rest[i][1:]
 				}
-				d.text(at, y, l.Style, l.Text)
-				y += l.Style.leading()
-				rest[i] = rest[i][1:]
+				end = max(end, y)
 			}
-			end = max(end, y)
+			switch {
+			case role == "":
+				set()
+			case i == len(elements):
+				elements = append(elements, d.c.tag(Element{Role: role}, set))
+			default:
+				d.c.again(elements[i], set)
+			}
 			left += len(rest[i])
 			x += c.Width
 		}
@@ -245,7 +241,7 @@ func (d *Document) broken(cells []Cell) [][]Text {
 			width -= gutter
 		}
 		for _, t := range c.Texts {
-			for _, s := range d.wrap(t.Style, t.Text, width) {
+			for _, s := range styles[t.Style].Wrap(t.Text, width) {
 				broken[i] = append(broken[i], Text{t.Style, s})
 			}
 		}
@@ -273,47 +269,21 @@ func (d *Document) need(height float64) {
 }
 
 func (d *Document) newPage() {
-	d.f.AddPage()
-	d.fill(accent)
-	d.f.Rect(0, 0, pageWidth, 3, "F")
+	d.c.Page(A4Width, A4Height)
+	d.c.Fill(0, 0, A4Width, 3, Accent)
 	d.y = top
 	if d.head != nil {
-		d.head()
+		d.c.Ornament(d.head) // heard once is enough
 		d.y += rowGap
 	}
 }
 
-// text sets one line, already clean, whose upper edge is y. Nothing else
-// writes text.
+// text sets one line whose upper edge is y.
 func (d *Document) text(x, y float64, style Style, s string) {
-	d.use(style)
-	c := styles[style].color
-	d.f.SetTextColor(c.r, c.g, c.b)
-	d.f.Text(x, y+0.76*style.leading(), s)
+	d.c.Text(x, y+0.76*style.leading(), styles[style].Type, s)
 }
 
 // rule draws a line across the page below the last row.
-func (d *Document) rule(c color, width float64) {
-	d.f.SetDrawColor(c.r, c.g, c.b)
-	d.f.SetLineWidth(width)
-	d.f.Line(margin, d.y, margin+Width, d.y)
-}
-
-func (d *Document) fill(c color) { d.f.SetFillColor(c.r, c.g, c.b) }
-
-// nameSubsets gives the embedded fonts the names that a subset must have: six
-// capital letters, a plus sign, the font (ISO 32000-1, 9.6.4). fpdf calls them
-// "utf8" and the family. Both have the same length, so that no offset moves.
-// The letters are drawn from the content: programs that join documents take
-// fonts of one name for one font.
-func nameSubsets(pdf []byte) []byte {
-	sum := sha256.Sum256(pdf)
-	tag := make([]byte, 6)
-	for i := range tag {
-		tag[i] = 'A' + sum[i]%26
-	}
-	for i := range faces {
-		pdf = bytes.ReplaceAll(pdf, []byte("/utf8"+faces[i].family()), fmt.Appendf(nil, "/%s+%s", tag, faces[i].name))
-	}
-	return pdf
+func (d *Document) rule(c Color, width float64) {
+	d.c.Rule(margin, d.y, margin+Width, d.y, width, c)
 }
