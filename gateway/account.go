@@ -197,6 +197,18 @@ func (s *Service) RememberChoice(ctx context.Context, id string, m Method, psp P
 	})
 }
 
+// SetLanguage keeps the language the family reads in; the caller has checked it.
+func (s *Service) SetLanguage(ctx context.Context, id, language string) error {
+	return s.store.Update(ctx, func(tx Tx) error {
+		a, err := tx.Account(id)
+		if err != nil || a.Language == language {
+			return err
+		}
+		a.Language = language
+		return tx.SaveAccount(a)
+	})
+}
+
 // maxFamilyNotices is how many notices a family's pages read: years of them.
 const maxFamilyNotices = 500
 

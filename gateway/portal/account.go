@@ -58,16 +58,23 @@ func (p *portal) login(c *gin.Context) {
 		}
 	}
 	p.sessions.Put(ctx, sessionAccount, a.ID)
+	if chosen := p.sessions.GetString(ctx, sessionLanguage); chosen != "" && chosen != a.Language {
+		p.keepLanguage(c, a.ID, chosen)
+	}
 	c.Redirect(http.StatusSeeOther, returnPath(back, "/"))
 }
 
 func (p *portal) logout(c *gin.Context) {
-	ctx := c.Request.Context()
+	ctx, t := c.Request.Context(), p.tongue(c)
 	if err := p.sessions.Destroy(ctx); err != nil {
 		p.fail(c, err)
 		return
 	}
-	c.Redirect(http.StatusSeeOther, "/accesso")
+	to := "/accesso"
+	if t != p.asked(c.Request) {
+		to += "?lang=" + t.code // the session that kept it is gone
+	}
+	c.Redirect(http.StatusSeeOther, to)
 }
 
 type passwordPage struct {

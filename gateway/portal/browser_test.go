@@ -65,6 +65,7 @@ func config(t *testing.T, g *gatewaytest.Gateway) portal.Config {
 type browser struct {
 	*site
 	client *http.Client
+	speaks string // Accept-Language
 }
 
 func (s *site) browser() *browser {
@@ -73,7 +74,7 @@ func (s *site) browser() *browser {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return &browser{s, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{site: s, client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 // page is an answer; redirects inside the site have been followed.
@@ -100,6 +101,9 @@ func (b *browser) do(method, target string, form url.Values) *page {
 		if method == http.MethodPost {
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set("Sec-Fetch-Site", "same-origin")
+		}
+		if b.speaks != "" {
+			req.Header.Set("Accept-Language", b.speaks)
 		}
 		resp, err := b.client.Do(req)
 		if err != nil {
@@ -269,7 +273,7 @@ func (p *page) check() {
 	if titles := all(p.doc, tag("title")); len(titles) != 1 || strings.HasPrefix(text(titles[0]), "·") {
 		bad("no title")
 	}
-	if root := all(p.doc, tag("html")); len(root) != 1 || attr(root[0], "lang") != "it" {
+	if root := all(p.doc, tag("html")); len(root) != 1 || attr(root[0], "lang") == "" || attr(root[0], "lang") != p.header.Get("Content-Language") {
 		bad("no lang")
 	}
 	p.main()

@@ -70,7 +70,7 @@ func newSessions(store scs.Store, secure bool) *scs.SessionManager {
 // idle session alive, and could write an old copy over a log-out beside it.
 func (p *portal) withSession(next http.Handler, save bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Add("Vary", "Cookie")
+		w.Header().Add("Vary", "Cookie, Accept-Language")
 		sw := &sessionWriter{ResponseWriter: w}
 		var token string
 		if cookie, err := r.Cookie(p.sessions.Cookie.Name); err == nil {
@@ -78,12 +78,12 @@ func (p *portal) withSession(next http.Handler, save bool) http.Handler {
 		}
 		ctx, err := p.sessions.Load(r.Context(), token)
 		if err != nil {
-			p.sessionFailed(sw, err)
+			p.sessionFailed(sw, r, err)
 			return
 		}
 		sw.begin = func() {
 			if err := p.saveSession(ctx, w); err != nil {
-				p.sessionFailed(sw, err)
+				p.sessionFailed(sw, r, err)
 			}
 		}
 		if !save {
@@ -107,13 +107,13 @@ func (p *portal) saveSession(ctx context.Context, w http.ResponseWriter) error {
 	return nil
 }
 
-func (p *portal) sessionFailed(sw *sessionWriter, err error) {
+func (p *portal) sessionFailed(sw *sessionWriter, r *http.Request, err error) {
 	p.log.Error("portal session", "error", err)
 	sw.begin = nil
 	for _, key := range []string{"Location", "Content-Disposition"} {
 		sw.Header().Del(key) // of the answer that is not given
 	}
-	http.Error(sw, "Il servizio non è disponibile in questo momento. Riprova tra qualche minuto.", http.StatusServiceUnavailable)
+	http.Error(sw, p.asked(r).plain("problem.away"), http.StatusServiceUnavailable)
 	sw.dead = true
 }
 
@@ -253,6 +253,8 @@ const (
 	sessionCarts   = "carts"  // ids of carts opened in this session
 	sessionGuest   = "guest"  // identity of a guest, for idempotency
 	sessionMessage = "message"
+	// sessionLanguage is the language chosen here.
+	sessionLanguage = "language"
 )
 
 // guest is the identity of a person without an account.

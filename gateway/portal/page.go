@@ -14,7 +14,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -34,7 +33,8 @@ type frame struct {
 	Basket  int
 	Message string // see the template "message"
 	// Back is where the page's forms come back to.
-	Back string
+	Back      string
+	Languages []languageLink
 }
 
 func (p *portal) frame(c *gin.Context) frame {
@@ -45,6 +45,11 @@ func (p *portal) frame(c *gin.Context) frame {
 		Message: p.sessions.PopString(ctx, sessionMessage),
 		Back:    returnPath(c.Request.URL.RequestURI(), "/"),
 	}
+	here := "/"
+	if p.askable[c.FullPath()] {
+		here = f.Back
+	}
+	f.Languages = p.languageLinks(c, here)
 	if a := account(c); a != nil {
 		f.Name, f.Menu = a.FirstName+" "+a.LastName, !a.MustChange
 	}
@@ -53,8 +58,9 @@ func (p *portal) frame(c *gin.Context) frame {
 
 // menuLink is one line of the menu.
 type menuLink struct {
-	Address, Text string
-	Current       bool
+	Address string
+	Text    template.HTML
+	Current bool
 }
 
 // entry is a notice in a list: Back is where its forms come back to, Full says
@@ -65,21 +71,46 @@ type entry struct {
 	Full   bool
 }
 
-// parsePages makes a template of every page with the layout around it.
-func parsePages(files *assets) (map[string]*template.Template, error) {
-	layout, err := template.New("layout.html").Funcs(template.FuncMap{
-		"asset":  files.address,
-		"styles": files.styles,
-		"euro":   func(c money.Cents) string { return "€\u00a0" + c.Italian() },
-		"day":    func(t time.Time) string { return t.In(gateway.Rome()).Format("02/01/2006") },
-		"hour":   func(t time.Time) string { return t.In(gateway.Rome()).Format("15:04") },
+// parsePages makes a template of every page with the layout around it, for each
+// language.
+func parsePages(files *assets, all *tongues) (map[string]map[string]*template.Template, error) {
+	pages := map[string]map[string]*template.Template{}
+	for code, t := range all.byCode {
+		var err error
+		if pages[code], err = parsePagesIn(files, t); err != nil {
+			return nil, err
+		}
+	}
+	return pages, nil
+}
+
+func pageFuncs(files *assets, t *tongue) template.FuncMap {
+	return template.FuncMap{
+		"asset":    files.address,
+		"styles":   files.styles,
+		"language": func() string { return t.code },
+		"t":        t.say,
+		"choose":   t.choose,
+		"count":    t.count,
+		"euro":     t.euro,
+		"day":      t.day,
+		"hour":     t.hour,
+		"alert": func(kind string) (template.HTMLAttr, error) {
+			word, err := t.say("alert." + kind)
+			return template.HTMLAttr(`class="alert alert-` + kind + `" data-word="` + string(word) + `"`), err //nolint:gosec // from our own files
+		},
 		// anchor names one notice inside a page.
 		"anchor": func(n iuv.Number) string { return "avviso-" + n.String() },
-		"link": func(path, address, text string) menuLink {
-			return menuLink{address, text, path == address || address != "/" && strings.HasPrefix(path, address+"/")}
+		"link": func(path, address, key string) (menuLink, error) {
+			text, err := t.say(key)
+			return menuLink{address, text, path == address || address != "/" && strings.HasPrefix(path, address+"/")}, err
 		},
 		"entry": func(n notice, back string, full bool) entry { return entry{n, back, full} },
-	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	}
+}
+
+func parsePagesIn(files *assets, t *tongue) (map[string]*template.Template, error) {
+	layout, err := template.New("layout.html").Funcs(pageFuncs(files, t)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -105,10 +136,14 @@ func parsePages(files *assets) (map[string]*template.Template, error) {
 	return pages, nil
 }
 
+func (p *portal) page(c *gin.Context, name string) *template.Template {
+	return p.pages[p.tongue(c).code][name]
+}
+
 // render writes a page whole, or an error page: never half of one.
 func (p *portal) render(c *gin.Context, status int, name string, data any) {
 	var buf bytes.Buffer
-	if err := p.pages[name].Execute(&buf, data); err != nil {
+	if err := p.page(c, name).Execute(&buf, data); err != nil {
 		p.fail(c, fmt.Errorf("page %s: %w", name, err))
 		return
 	}
@@ -151,8 +186,11 @@ type problemPage struct {
 
 func (p *portal) problemPage(c *gin.Context, status int, reference string) {
 	c.Abort()
+	page := problemPage{p.frame(c), status, reference}
+	// The same whatever was asked for, so that it tells nothing about it.
+	page.Languages = p.languageLinks(c, "/")
 	var buf bytes.Buffer
-	if err := p.pages["problem"].Execute(&buf, problemPage{p.frame(c), status, reference}); err != nil {
+	if err := p.page(c, "problem").Execute(&buf, page); err != nil {
 		p.log.Error("portal", "reference", reference, "error", err)
 	}
 	c.Data(status, "text/html; charset=utf-8", buf.Bytes())

@@ -4,8 +4,8 @@
 // of all children, pays up to five at once, and keeps the receipts.
 //
 // It decides nothing about money: it asks gateway.Service, which checks again
-// what these pages have checked. Italian stands in the templates, the style in
-// static/; Bootstrap Italia, when it was fetched to static/vendor/, is worn
+// what these pages have checked. The structure of pages stands in templates/, their words
+// in words/ in five languages, the style in static/; Bootstrap Italia, when it was fetched to static/vendor/, is worn
 // below our own app.css.
 //
 // What a caller gets wrong: the page a PSP sends the family back to changes
@@ -64,7 +64,9 @@ const maxForm = 64 << 10
 type portal struct {
 	svc      *gateway.Service
 	sessions *scs.SessionManager
-	pages    map[string]*template.Template
+	tongues  *tongues
+	pages    map[string]map[string]*template.Template // by language and name
+	askable  map[string]bool                          // the addresses of pages: routes with GET
 	pdf      func(gateway.Receipt, gateway.School) ([]byte, error)
 	log      *slog.Logger
 	observe  func(route, method string, code int, d time.Duration)
@@ -137,12 +139,17 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
-	pages, err := parsePages(files)
+	tongues, err := loadTongues()
+	if err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	pages, err := parsePages(files, tongues)
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
 	p := &portal{
-		svc: cfg.Service, pages: pages, pdf: cfg.PDF, log: cfg.Log, observe: cfg.Observe,
+		svc: cfg.Service, tongues: tongues, pages: pages, pdf: cfg.PDF, log: cfg.Log, observe: cfg.Observe,
+		askable: map[string]bool{},
 		foreign: http.NewCrossOriginProtection(),
 		lookups: newLimiter(rate.Every(2*time.Second), 40),
 		guesses: newLimiter(rate.Every(time.Second), 60),
@@ -167,7 +174,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err := engine.SetTrustedProxies(cfg.TrustedProxies); err != nil {
 		return nil, fmt.Errorf("portal: trusted proxies: %w", err)
 	}
-	engine.Use(p.measure, gin.CustomRecoveryWithWriter(nil, p.panicked), p.guardForms, p.identify)
+	engine.Use(p.measure, gin.CustomRecoveryWithWriter(nil, p.panicked), p.guardForms, p.identify, p.speak)
 	for _, r := range routes {
 		if r.who == 0 {
 			return nil, fmt.Errorf("portal: nobody may call %s %s", r.method, r.path)
@@ -175,6 +182,7 @@ func New(cfg Config) (http.Handler, error) {
 		handlers := []gin.HandlerFunc{p.admit(r.who), func(c *gin.Context) { r.handle(p, c) }}
 		engine.Handle(r.method, r.path, handlers...)
 		if r.method == http.MethodGet {
+			p.askable[r.path] = true
 			engine.Handle(http.MethodHead, r.path, handlers...)
 		}
 	}

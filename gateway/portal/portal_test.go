@@ -178,6 +178,49 @@ func TestChildrenAreToldApart(t *testing.T) {
 	b.get("/assistenza").says("IC 6 Grosseto", "Liceo Alfa", "Segreteria, 0564 000000")
 }
 
+// What language a page speaks, and who remembers it.
+func TestLanguages(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Family()
+	n := s.Issue()
+	b := s.browser()
+	lang := func(p *page, want string) *page {
+		t.Helper()
+		if got := attr(all(p.doc, tag("html"))[0], "lang"); got != want {
+			t.Errorf("%s speaks %s, want %s", p.url, got, want)
+		}
+		return p
+	}
+	lang(b.get("/"), "it")
+	b.speaks = "fr-FR,en;q=0.5"
+	lang(b.get("/"), "fr").says("Les paiements de l’école")
+	lang(b.get("/?lang=xx"), "fr")
+	lang(b.get("/niente"), "fr").says("Page introuvable")
+	// The choice is remembered, and stands in the switcher of each page.
+	switcher := lang(b.get("/paga"), "fr").links("Slovenščina")
+	if !slices.Equal(switcher, []string{"/paga?lang=sl"}) {
+		t.Fatalf("switcher leads to %q", switcher)
+	}
+	lang(b.get(switcher[0]), "sl").says("Plačilo brez računa")
+	lang(b.get(payURL(n)), "sl").says("16,50 €", "31. 12. 2026", "Za plačilo")
+	lang(b.get("/paga").submit("Poišči obvestilo", "avviso", "1", "ente", "2"), "sl").says("Številka obvestila ima 18 števk")
+
+	// It goes into the account at log-in, and comes back with it on another device.
+	lang(b.get("/accesso").submit("Prijava", "username", "mario.rossi", "password", gatewaytest.Password), "sl").says("Dober dan, Mario Rossi", "Plačati morate 1 obvestilo")
+	lang(b.get("/").submit("Odjava"), "sl")
+	phone := s.browser()
+	phone.speaks = "en"
+	lang(phone.get("/accesso").submit("Log in", "username", "mario.rossi", "password", gatewaytest.Password), "sl")
+	lang(phone.get("/avvisi?mostra=tutti&lang=de"), "de").says("Zu bezahlen", "fällig am 31.12.2026")
+	if got := phone.get("/avvisi?mostra=tutti").links("Italiano"); !slices.Equal(got, []string{"/avvisi?lang=it&mostra=tutti"}) {
+		t.Errorf("switcher leads to %q", got)
+	}
+	third := s.browser()
+	third.login("mario.rossi")
+	lang(third.get("/"), "de")
+}
+
 // code adds the check letter.
 func code(t *testing.T, s string) gateway.FiscalCode {
 	t.Helper()
@@ -822,7 +865,9 @@ func TestNoDeadLinks(t *testing.T) {
 	family := s.browser()
 	family.login("mario.rossi")
 	family.get("/avvisi").submit("Aggiungi al carrello")
-	for name, b := range map[string]*browser{"guest": s.browser(), "family": family} {
+	slovene := s.browser()
+	slovene.speaks = "sl"
+	for name, b := range map[string]*browser{"guest": s.browser(), "family": family, "slovene": slovene} {
 		queue, seen := []string{"/", "/accesso", "/carrello", payURL(late)}, map[string]bool{}
 		for len(queue) > 0 {
 			path := queue[0]
@@ -840,13 +885,13 @@ func TestNoDeadLinks(t *testing.T) {
 			}
 			for _, n := range all(p.doc, tag("a", "link", "script", "img")) {
 				for _, key := range []string{"href", "src"} {
-					if to, _, _ := strings.Cut(attr(n, key), "#"); strings.HasPrefix(to, "/") {
+					if to, _, _ := strings.Cut(attr(n, key), "#"); strings.HasPrefix(to, "/") && !has(n, "hreflang") {
 						queue = append(queue, to)
 					}
 				}
 			}
 		}
-		if want := map[string]int{"guest": 12, "family": 16}[name]; len(seen) < want {
+		if want := map[string]int{"guest": 12, "family": 16, "slovene": 12}[name]; len(seen) < want {
 			t.Errorf("%s: only %d addresses found: %v", name, len(seen), seen)
 		}
 	}
