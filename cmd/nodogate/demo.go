@@ -25,6 +25,7 @@ import (
 	"github.com/nodogate/nodogate/connectors/sandbox"
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/gateway/nodeforpsp"
 	"github.com/nodogate/nodogate/gateway/pafornode"
 	"github.com/nodogate/nodogate/gateway/pagopa"
 )
@@ -145,6 +146,7 @@ func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Cata
 	s, err := sandbox.New(sandbox.Config{
 		URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, Creditor: callbacks.JoinPath(pafornode.Path).String(), Target: target,
 		Gateway: callbacks, Secrets: func(string) string { return demoEnv("DEMO_PSP_SECRET") },
+		NodeFace: callbacks.JoinPath(nodeforpsp.Path).String(), Passwords: func(string) string { return demoEnv("DEMO_NODE_PASSWORD") },
 		PSPs: catalogue.PSPs, Now: time.Now, Log: log,
 	})
 	if err != nil {

@@ -53,10 +53,15 @@ type Config struct {
 	// that calls back; required when one does.
 	Gateway *url.URL
 	Secrets func(psp string) string
-	HTTP    *http.Client // the way to the creditor and the gateway; nil: a plain one
-	Now     func() time.Time
-	Log     *slog.Logger
-	Rand    io.Reader // makes tokens and page addresses; nil: crypto/rand
+	// NodeFace is the address of the node face, …/soap/node-for-psp, and Passwords
+	// the password of the channel of a PSP that has a node; empty and nil where
+	// none calls it.
+	NodeFace  string
+	Passwords func(psp string) string
+	HTTP      *http.Client // the way to the creditor and the gateway; nil: a plain one
+	Now       func() time.Time
+	Log       *slog.Logger
+	Rand      io.Reader // makes tokens and page addresses; nil: crypto/rand
 
 	Slow  time.Duration   // how long a slow PSP thinks; 0: 30 s
 	Late  time.Duration   // how late a late receipt or callback comes; 0: 15 s
@@ -93,7 +98,8 @@ const (
 // the answers.
 type Server struct {
 	cfg  Config
-	node *pagopa.Client
+	node *pagopa.Client     // the way to the creditor face
+	face *pagopa.NodeClient // and to the node face
 	mux  *http.ServeMux
 
 	ctx    context.Context // of everything behind the answers
@@ -148,6 +154,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.URL == nil || cfg.Creditor == "" || cfg.Target == nil || cfg.Now == nil || cfg.Log == nil || len(cfg.PSPs) == 0 {
 		return nil, errors.New("sandbox: URL, Creditor, Target, PSPs, Now and Log are required")
 	}
+	if cfg.NodeFace != "" && cfg.Passwords == nil {
+		return nil, errors.New("sandbox: with a NodeFace, Passwords is required")
+	}
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{}
 	}
@@ -162,6 +171,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:          cfg,
 		node:         &pagopa.Client{HTTP: cfg.HTTP, URL: cfg.Creditor},
+		face:         &pagopa.NodeClient{HTTP: cfg.HTTP, URL: cfg.NodeFace},
 		psps:         make(map[gateway.PSPID]*psp),
 		pages:        make(map[string]*page),
 		redirections: make(map[string]*redirection),
