@@ -80,11 +80,26 @@ func Each(t *testing.T, test func(t *testing.T, g *Gateway)) {
 // On is a gateway on the given store.
 func On(t testing.TB, db *store.DB) *Gateway {
 	t.Helper()
-	g := &Gateway{T: t, Store: db, Time: NewTime(Start), PSPs: NewPSPs(), Reg: prometheus.NewRegistry()}
-	public, err := url.Parse("https://pagamenti.example")
+	g := &Gateway{T: t, Store: db, Time: NewTime(Start), PSPs: NewPSPs()}
+	return g.open("https://pagamenti.example", g.PSPs, g.Time.Now)
+}
+
+// Live is a gateway on the given store with real connectors, under the public
+// address and on the clock given; Time and PSPs are nil.
+func Live(t testing.TB, db *store.DB, public string, psps gateway.PSPs, now func() time.Time) *Gateway {
+	t.Helper()
+	g := &Gateway{T: t, Store: db}
+	return g.open(public, psps, now)
+}
+
+func (g *Gateway) open(address string, psps gateway.PSPs, now func() time.Time) *Gateway {
+	t := g.T
+	t.Helper()
+	g.Reg = prometheus.NewRegistry()
+	public, err := url.Parse(address)
 	must(t, err)
 	g.Service, err = gateway.New(gateway.Config{
-		Store: db, PSPs: g.PSPs, Clock: gateway.NewClock(g.Time.Now, time.Time{}), Reg: g.Reg,
+		Store: g.Store, PSPs: psps, Clock: gateway.NewClock(now, time.Time{}), Reg: g.Reg,
 		PublicURL: public, HelpText: "Segreteria, 0564 000000",
 		WriteReceipt: func(to gateway.Addressee, r receipts.Receipt) []byte {
 			return receiptsxml.Write(pagopa.Target{PA: string(to.School), Broker: to.Broker, Station: to.Station}, r)
