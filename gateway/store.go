@@ -134,6 +134,27 @@ type Tx interface {
 	Clients() ([]Client, error)
 	RevokeClient(id string, at time.Time) error
 
+	// ArchivePosition is what the archive of notices was last told; the zero
+	// position, without a state, when it was told nothing.
+	ArchivePosition(school SchoolCode, number iuv.Number) (ArchivePosition, error)
+	PutArchivePosition(ArchivePosition) error
+	CountArchiveRefused() (int, error)
+
+	InsertWebhook(Webhook) error
+	Webhook(school SchoolCode, id string) (Webhook, error)
+	LockWebhook(school SchoolCode, id string) (Webhook, error)
+	// Webhooks lists a school's webhooks with a Seq below before, newest first.
+	Webhooks(school SchoolCode, before int64, limit int) ([]Webhook, error)
+	SaveWebhook(Webhook) error // its events and its endpoint
+	// DeleteWebhook forgets a webhook and all its deliveries.
+	DeleteWebhook(school SchoolCode, id string) error
+	// Delivery finds the message of a webhook, with its tries; ErrNotFound.
+	Delivery(school SchoolCode, id string) (Delivered, error)
+	// Deliveries lists those of a webhook with a Seq below before, newest first.
+	Deliveries(school SchoolCode, webhook string, before int64, limit int) ([]Delivered, error)
+	// AddDeliveryTry notes how a try ended; nothing when the delivery is gone.
+	AddDeliveryTry(school SchoolCode, delivery string, try DeliveryTry) error
+
 	// Enqueue adds outbox rows; see Message.
 	Enqueue(...Message) error
 	AppendAudit(Audit) error
@@ -220,11 +241,13 @@ type Event struct {
 }
 
 // Message is a row of the outbox: something to tell the world, written with the
-// change it tells of, delivered at least once and in order per aggregate.
+// change it tells of, delivered at least once and in order per kind, target and
+// aggregate.
 type Message struct {
 	ID        string
 	School    SchoolCode
-	Kind      string // "event" for now: one per EventKind told
+	Kind      string // the domain's are "event", one per EventKind told
+	Target    string // which receiver of several of the kind; empty where there is one
 	Aggregate string // what order is kept for, for example school/number
 	Payload   []byte // JSON, no secrets; encrypted by the store
 	At        time.Time

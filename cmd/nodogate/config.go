@@ -53,6 +53,10 @@ type config struct {
 	SMTPURL        string   `env:"NODOGATE_SMTP_URL" secret:"url"`
 	MailFrom       string   `env:"NODOGATE_MAIL_FROM"`
 	SecretFile     string   `env:"NODOGATE_SECRET_FILE" envDefault:"data/secret"`
+	// ACAURL is the base address of pagoPA's archive of notices; empty: notices
+	// are not mirrored.
+	ACAURL string `env:"NODOGATE_ACA_URL"`
+	ACAKey string `env:"NODOGATE_ACA_KEY" secret:"all"`
 
 	misread error // what could not be read as what it is
 	// set says which names were given a value, by variable or file.
@@ -269,6 +273,14 @@ func (cfg config) checkServe() error {
 		if a, err := mail.ParseAddress(cfg.MailFrom); err != nil || a.Address != cfg.MailFrom {
 			add("NODOGATE_MAIL_FROM must be an address like no-reply@pagamenti.example")
 		}
+	}
+	switch {
+	case cfg.ACAURL != "":
+		if _, err := notify.NewArchive(cfg.ACAURL, cfg.ACAKey, cfg.AllowPrivate); err != nil {
+			add("NODOGATE_ACA_URL, NODOGATE_ACA_KEY: %w", err)
+		}
+	case cfg.ACAKey != "":
+		add("NODOGATE_ACA_KEY goes with NODOGATE_ACA_URL")
 	}
 	if cfg.set["NODOGATE_PSPS"] {
 		if _, err := os.Stat(cfg.PSPs); err != nil {

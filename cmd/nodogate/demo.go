@@ -75,6 +75,9 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 	if err != nil {
 		return err
 	}
+	if cfg.ACAURL == "" && cfg.AllowPrivate {
+		cfg.ACAURL, cfg.ACAKey = sandboxURL+"/aca", "the-sandbox-has-no-secrets"
+	}
 	n, err := newNode(ctx, cfg, log, catalogue, demoEnv)
 	if err != nil {
 		return err

@@ -67,18 +67,24 @@ func (c *attemptsCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 type outboxCollector struct {
-	node            *node
-	pending, oldest *prometheus.Desc
+	node                             *node
+	pending, oldest, parked, refused *prometheus.Desc
 }
 
 func newOutboxCollector(n *node) prometheus.Collector {
 	return &outboxCollector{n,
 		prometheus.NewDesc("nodogate_outbox_pending", "Messages waiting to be delivered.", []string{"kind"}, nil),
 		prometheus.NewDesc("nodogate_outbox_oldest_seconds", "Age of the oldest message waiting.", []string{"kind"}, nil),
+		prometheus.NewDesc("nodogate_outbox_parked", "Messages given up: a person must look at them.", []string{"kind"}, nil),
+		prometheus.NewDesc("nodogate_aca_refused", "Notices that pagoPA's archive of notices does not take as they are.", nil, nil),
 	}
 }
 
-func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.pending; ch <- c.oldest }
+func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.pending, c.oldest, c.parked, c.refused} {
+		ch <- d
+	}
+}
 
 func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
@@ -88,7 +94,7 @@ func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 		c.node.log.Warn("outbox figures", "err", err)
 		return
 	}
-	for _, kind := range []string{"event", "mail"} {
+	for _, kind := range []string{"event", "mail", "aca", "webhook"} {
 		if _, waiting := stats[kind]; !waiting {
 			stats[kind] = store.OutboxStat{}
 		}
@@ -96,5 +102,12 @@ func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 	for kind, s := range stats {
 		ch <- prometheus.MustNewConstMetric(c.pending, prometheus.GaugeValue, float64(s.Pending), kind)
 		ch <- prometheus.MustNewConstMetric(c.oldest, prometheus.GaugeValue, s.Oldest.Seconds(), kind)
+		ch <- prometheus.MustNewConstMetric(c.parked, prometheus.GaugeValue, float64(s.Parked), kind)
 	}
+	refused, err := c.node.service.ArchiveRefused(ctx)
+	if err != nil {
+		c.node.log.Warn("figures of the archive of notices", "err", err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(c.refused, prometheus.GaugeValue, float64(refused))
 }

@@ -105,7 +105,7 @@ type node struct {
 	public  *url.URL
 	key     [32]byte // signs API tokens
 	peers   *peerAuth
-	mails   *notify.Worker
+	outbox  *notify.Worker
 
 	providers *providers
 	watch     func(context.Context) // keeps the catalogue as its file is; nil: it has none
@@ -149,7 +149,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	if err != nil {
 		return nil, err
 	}
-	if n.mails, err = n.newMails(); err != nil {
+	if n.outbox, err = n.newOutbox(); err != nil {
 		return nil, err
 	}
 	observe := newHTTPDuration(n.reg)
@@ -249,8 +249,8 @@ func (n *node) open(ctx context.Context) (err error) {
 // mailDir is where mails become files when there is no SMTP server.
 const mailDir = "data/mail"
 
-// newMails makes the worker that tells families what happened.
-func (n *node) newMails() (*notify.Worker, error) {
+// newOutbox makes the worker that tells the world what happened.
+func (n *node) newOutbox() (*notify.Worker, error) {
 	var mailer notify.Mailer = notify.Files{Dir: mailDir}
 	if n.cfg.SMTPURL != "" {
 		s, err := notify.NewSMTP(n.cfg.SMTPURL)
@@ -266,7 +266,17 @@ func (n *node) newMails() (*notify.Worker, error) {
 		}
 		from = "no-reply@" + host
 	}
-	return notify.New(notify.Config{Outbox: n.store, Service: n.service, Mailer: mailer, From: from, Log: n.log, Reg: n.reg})
+	var archive *notify.Archive
+	if n.cfg.ACAURL != "" {
+		a, err := notify.NewArchive(n.cfg.ACAURL, n.cfg.ACAKey, n.cfg.AllowPrivate)
+		if err != nil {
+			return nil, fmt.Errorf("NODOGATE_ACA_URL, NODOGATE_ACA_KEY: %w", err)
+		}
+		archive = a
+	}
+	return notify.New(notify.Config{
+		Outbox: n.store, Service: n.service, Mailer: mailer, From: from, Archive: archive, Log: n.log, Reg: n.reg,
+	})
 }
 
 // redisLog puts the Redis client's own complaints among the other log lines.
@@ -338,7 +348,7 @@ func (n *node) run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { return n.jobs(ctx) })
-	g.Go(func() error { return n.mails.Run(ctx) })
+	g.Go(func() error { return n.outbox.Run(ctx) })
 	g.Go(func() error { n.poll(ctx); return nil })
 	if n.watch != nil {
 		g.Go(func() error { n.watch(ctx); return nil })

@@ -3,7 +3,8 @@
 // Package sandbox plays the other side of a payment, for the demo and for
 // tests: pagoPA Checkout, the PSPs behind it, and the node that asks the
 // creditor about a notice and sends it the receipts; and PSPs with a page of
-// their own, which call the gateway back. It speaks over HTTP only,
+// their own, which call the gateway back; and pagoPA's archive of notices. It
+// speaks over HTTP only,
 // as they do, and can be told to break in the ways they break.
 //
 // Everything is in memory and ends with the process; no money moves.
@@ -114,6 +115,7 @@ type Server struct {
 	oldest       []string // ids of both in the order they were made
 	positions    map[notice]*position
 	ledger       []entry
+	archive      archive
 }
 
 // psp is one PSP that is played.
@@ -176,9 +178,10 @@ func New(cfg Config) (*Server, error) {
 		pages:        make(map[string]*page),
 		redirections: make(map[string]*redirection),
 		positions:    make(map[notice]*position),
+		archive:      archive{mode: ModeOK, positions: make(map[notice]*archived)},
 	}
 	for _, p := range cfg.PSPs {
-		if s.psps[p.ID] != nil {
+		if s.psps[p.ID] != nil || p.ID == ArchiveID {
 			return nil, fmt.Errorf("sandbox: psp %s is listed twice", p.ID)
 		}
 		key, err := cfg.secretOf(p)
@@ -193,6 +196,8 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("GET /{$}", s.index)
 	s.mux.HandleFunc("POST /control", s.control)
 	s.mux.HandleFunc("GET /ledger", s.showLedger)
+	s.mux.HandleFunc("POST /aca/paCreatePosition", s.postPosition)
+	s.mux.HandleFunc("GET /aca/positions", s.showPositions)
 	s.mux.HandleFunc("POST /{psp}/checkout/ec/v1/carts", s.postCarts)
 	s.mux.HandleFunc("GET /{psp}/pagina/{id}", s.showPage)
 	s.mux.HandleFunc("POST /{psp}/pagina/{id}", s.pressButton)
@@ -331,6 +336,10 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "Bad request", `send one object like {"psp":"…","mode":"ok"}`)
 		return
 	}
+	if in.PSP == ArchiveID {
+		s.controlArchive(w, in.Mode)
+		return
+	}
 	if !slices.Contains(Modes, in.Mode) {
 		fail(w, http.StatusBadRequest, "Bad request", fmt.Sprintf("mode is one of %v", Modes))
 		return
@@ -375,15 +384,17 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 		Mode     Mode
 	}
 	var view struct {
-		URL   string
-		PSPs  []row
-		Modes []Mode
+		URL     string
+		PSPs    []row
+		Modes   []Mode
+		Archive row
 	}
 	view.URL, view.Modes = s.cfg.URL.String(), Modes
 	s.mu.Lock()
 	for _, p := range s.cfg.PSPs {
 		view.PSPs = append(view.PSPs, row{string(p.ID), p.Name, p.Methods, s.psps[p.ID].mode})
 	}
+	view.Archive = row{ID: ArchiveID, Mode: s.archive.mode}
 	s.mu.Unlock()
 	s.render(w, http.StatusOK, indexTemplate, view)
 }

@@ -49,6 +49,8 @@ var table = map[string]row{
 	"iuv":           {light: true, pure: true},
 	"gateway/money": {light: true, pure: true},
 	"gateway/soap":  {}, // etree
+	// The way out, for whoever calls addresses that others name.
+	"gateway/egress": {light: true},
 
 	"receipts":       {may: core, light: true, pure: true},
 	"gateway":        {may: slices.Concat(core, []string{"receipts"}), light: true},
@@ -63,11 +65,11 @@ var table = map[string]row{
 	"gateway/portal":     {may: below},
 	"gateway/documents":  {may: below},
 	"gateway/reconcile":  {may: below},
-	"gateway/notify":     {may: below},
+	"gateway/notify":     {may: slices.Concat(below, []string{"gateway/egress"})},
 	"gateway/store":      {may: below},
 	"gateway/cache":      {may: below},
 
-	"connectors":             {may: slices.Concat(domain, []string{"gateway/pagopa", "gateway/soap"})},
+	"connectors":             {may: slices.Concat(domain, []string{"gateway/pagopa", "gateway/soap", "gateway/egress"})},
 	"connectors/checkout":    {may: connector},
 	"connectors/redirect":    {may: connector},
 	"connectors/berlingroup": {may: connector},

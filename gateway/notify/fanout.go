@@ -30,21 +30,45 @@ type mailPayload struct {
 	Receipt  string             `json:"receipt,omitempty"`
 }
 
-// fanOut makes the messages that tell of an event: one mail for each payer of
-// the notice who has an address. A family that gets many notices at once gets as
-// many mails.
+// fanOut makes the messages that tell of an event.
 func (w *Worker) fanOut(ctx context.Context, m gateway.Message) ([]gateway.Message, error) {
 	var e gateway.EventPayload
 	if json.Unmarshal(m.Payload, &e) != nil {
 		return nil, fmt.Errorf("event: %w: unreadable payload", ErrPermanent)
 	}
-	template := mailFor[e.Type]
-	if template == "" {
-		return nil, nil
+	var list []gateway.Message
+	if template := mailFor[e.Type]; template != "" {
+		mails, err := w.mailsOf(ctx, m, e, template)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, mails...)
 	}
-	number, err := iuv.Parse(e.Number)
+	if w.cfg.Archive != nil && changesNotice(e) {
+		update, err := w.updateOf(m, e)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, update)
+	}
+	return list, nil
+}
+
+// number is the notice that an event names.
+func number(e gateway.EventPayload) (iuv.Number, error) {
+	n, err := iuv.Parse(e.Number)
 	if err != nil {
-		return nil, fmt.Errorf("event: %w: no notice number", ErrPermanent)
+		return n, fmt.Errorf("event: %w: no notice number", ErrPermanent)
+	}
+	return n, nil
+}
+
+// mailsOf makes one mail for each payer of the notice who has an address. A
+// family that gets many notices at once gets as many mails.
+func (w *Worker) mailsOf(ctx context.Context, m gateway.Message, e gateway.EventPayload, template string) ([]gateway.Message, error) {
+	number, err := number(e)
+	if err != nil {
+		return nil, err
 	}
 	payers, _, err := w.cfg.Outbox.PayersOf(ctx, e.School, number)
 	if err != nil {
@@ -70,9 +94,9 @@ func (w *Worker) fanOut(ctx context.Context, m gateway.Message) ([]gateway.Messa
 	return list, nil
 }
 
-// derivedID is the same for the same event and payer, and looks like the ids of
-// the domain.
-func derivedID(event, payer string) string {
-	sum := sha256.Sum256([]byte(event + "\x00" + payer))
+// derivedID is the same for the same event and receiver, and looks like the ids
+// of the domain.
+func derivedID(event, receiver string) string {
+	sum := sha256.Sum256([]byte(event + "\x00" + receiver))
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package notify delivers the outbox. A row of kind "event" is turned into the
-// messages that tell people of it, a row of kind "mail" is sent.
+// messages that tell of it: a row of kind "mail" is sent to a family, one of
+// kind "aca" brings pagoPA's archive of notices up to date.
 //
 // Rows are claimed, so any number of processes may run a Worker over one store.
+// Each kind is worked on its own: what hangs in one holds up no other.
 // How messages are kept and claimed is the store's business, when they arise the
 // domain's.
 //
@@ -30,8 +32,9 @@ import (
 
 // Kinds of outbox rows this package delivers. Stored: never renamed.
 const (
-	kindEvent = "event"
-	kindMail  = "mail"
+	kindEvent   = "event"
+	kindMail    = "mail"
+	kindArchive = "aca"
 )
 
 const (
@@ -46,7 +49,7 @@ const (
 
 // Outbox is where messages wait; *store.DB is one.
 type Outbox interface {
-	ClaimMessages(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]gateway.Claimed, error)
+	ClaimMessages(ctx context.Context, kind, target string, now time.Time, lease time.Duration, limit int) ([]gateway.Claimed, error)
 	// FinishInto ends a message and adds those that follow from it, in one
 	// transaction, and does neither when the message has ended before.
 	FinishInto(ctx context.Context, id string, when time.Time, next []gateway.Message) error
@@ -65,6 +68,7 @@ type Config struct {
 	Service *gateway.Service
 	Mailer  Mailer
 	From    string                // sender of all mails: no-reply@pagamenti.example
+	Archive *Archive              // nil: notices are not mirrored
 	Log     *slog.Logger          // nil: silent
 	Reg     prometheus.Registerer // nil: metrics are counted, not shown
 	// Tick wakes an idle Worker; nil is once a second.
@@ -79,7 +83,10 @@ type Worker struct {
 	cfg   Config
 	from  mail.Address
 	words map[string]language
-	mails *prometheus.CounterVec
+	lanes []*lane
+
+	mails    *prometheus.CounterVec
+	archived *prometheus.CounterVec
 }
 
 // New makes a Worker. It starts nothing; Run does.
@@ -101,18 +108,30 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
-	w := &Worker{cfg: cfg, from: *from, words: words, mails: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "nodogate_mails_total", Help: "Mails to families, by template and by what became of the try.",
-	}, []string{"template", "outcome"})}
+	w := &Worker{
+		cfg: cfg, from: *from, words: words,
+		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nodogate_mails_total", Help: "Mails to families, by template and by what became of the try.",
+		}, []string{"template", "outcome"}),
+		archived: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nodogate_aca_updates_total", Help: "Updates of pagoPA's archive of notices, by what became of the try.",
+		}, []string{"outcome"}),
+	}
+	w.lanes = []*lane{{kind: kindEvent, wake: make(chan struct{}, 1)}, {kind: kindMail, wake: make(chan struct{}, 1)}}
+	if cfg.Archive != nil {
+		w.lanes = append(w.lanes, &lane{kind: kindArchive, rests: true, wake: make(chan struct{}, 1)})
+	}
 	// Every series exists from the start: an alarm on an increase would miss the
 	// first of a series that appears with the value 1.
-	for _, t := range append(templateNames, templateUnknown) {
-		for _, o := range []outcome{sent, dropped, retried, parked} {
+	for _, o := range []outcome{sent, dropped, retried, parked} {
+		for _, t := range append(templateNames, templateUnknown) {
 			w.mails.WithLabelValues(t, string(o))
 		}
+		w.archived.WithLabelValues(string(o))
 	}
+	w.archived.WithLabelValues(string(refused))
 	if cfg.Reg != nil {
-		cfg.Reg.MustRegister(w.mails)
+		cfg.Reg.MustRegister(w.mails, w.archived)
 	}
 	return w, nil
 }
@@ -126,43 +145,117 @@ func (w *Worker) Run(ctx context.Context) error {
 		defer t.Stop()
 		tick = t.C
 	}
+	var g errgroup.Group
+	for _, l := range w.lanes {
+		g.Go(func() error {
+			w.runLane(ctx, l)
+			return nil
+		})
+	}
 	for ctx.Err() == nil {
-		n, err := w.Once(ctx)
+		select {
+		case <-ctx.Done():
+		case <-tick:
+			w.wake()
+		}
+	}
+	return g.Wait()
+}
+
+// wake rouses the lanes that are idle.
+func (w *Worker) wake() {
+	for _, l := range w.lanes {
+		select {
+		case l.wake <- struct{}{}:
+		default: // roused already
+		}
+	}
+}
+
+func (w *Worker) runLane(ctx context.Context, l *lane) {
+	for ctx.Err() == nil {
+		n, err := w.claimAndWork(ctx, l)
 		if err != nil && ctx.Err() == nil {
-			w.cfg.Log.Error("deliver the outbox", "err", err)
+			w.cfg.Log.Error("deliver the outbox", "kind", l.kind, "err", err)
 		}
 		if n > 0 && err == nil {
+			if l.kind == kindEvent {
+				w.wake() // what was fanned out need not wait for the next tick
+			}
 			continue // there may be more
 		}
 		select {
 		case <-ctx.Done():
-		case <-tick:
+		case <-l.wake:
 		}
 	}
-	return nil
 }
 
-// Once claims what is due, works it, and says how many messages that were. An
-// error is the database's; a message that cannot be delivered is not one.
-func (w *Worker) Once(ctx context.Context) (int, error) {
-	now := w.cfg.Service.Now()
-	list, err := w.cfg.Outbox.ClaimMessages(ctx, now, lease, batch)
+func (w *Worker) claimAndWork(ctx context.Context, l *lane) (int, error) {
+	b, err := w.claim(ctx, l)
 	if err != nil {
 		return 0, err
 	}
-	// Of one kind and aggregate at most one row is claimed: these may go in any
-	// order.
+	return len(b.list), w.work(ctx, b)
+}
+
+// Once claims what is due in each lane, works it, and says how many messages
+// that were. An error is the database's; a message that cannot be delivered is
+// not one.
+func (w *Worker) Once(ctx context.Context) (int, error) {
+	var claimed []batchOf
+	var errs []error
+	total := 0
+	for _, l := range w.lanes {
+		b, err := w.claim(ctx, l)
+		claimed, errs = append(claimed, b), append(errs, err)
+		total += len(b.list)
+	}
+	var g errgroup.Group
+	worked := make([]error, len(claimed))
+	for i, b := range claimed {
+		g.Go(func() error {
+			worked[i] = w.work(ctx, b)
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in worked, all of them
+	return total, errors.Join(append(errs, worked...)...)
+}
+
+// batchOf is what was claimed of a lane.
+type batchOf struct {
+	lane  *lane
+	list  []gateway.Claimed
+	until time.Time // of the claim
+}
+
+func (w *Worker) claim(ctx context.Context, l *lane) (batchOf, error) {
+	now := w.cfg.Service.Now()
+	b := batchOf{lane: l, until: now.Add(lease)}
+	limit := l.limit(now)
+	if limit == 0 {
+		return b, nil
+	}
+	var err error
+	b.list, err = w.cfg.Outbox.ClaimMessages(ctx, l.kind, l.target, now, lease, limit)
+	return b, err
+}
+
+func (w *Worker) work(ctx context.Context, b batchOf) error {
+	// Of one kind, target and aggregate at most one row is claimed: these may go
+	// in any order.
 	var g errgroup.Group
 	g.SetLimit(atOnce)
-	errs := make([]error, len(list))
-	for i, m := range list {
+	errs := make([]error, len(b.list))
+	for i, m := range b.list {
 		g.Go(func() error {
-			errs[i] = w.deliver(ctx, m, now.Add(lease))
+			errs[i] = w.deliver(ctx, b.lane, m, b.until)
 			return nil
 		})
 	}
 	_ = g.Wait() // the errors are in errs, all of them
-	return len(list), errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // outcome is what became of one try. A metric's label: never renamed.
@@ -171,6 +264,7 @@ type outcome string
 const (
 	sent    outcome = "sent"
 	dropped outcome = "dropped" // there is nobody, or nothing, to tell any more
+	refused outcome = "refused" // the other side does not want it, and said so
 	retried outcome = "retried"
 	parked  outcome = "parked"
 )
@@ -180,11 +274,13 @@ var ErrPermanent = errors.New("permanent failure")
 
 // deliver works one message and writes down what became of it. Shutting down
 // does not interrupt it: a mail cut short may be sent or not.
-func (w *Worker) deliver(ctx context.Context, m gateway.Claimed, leaseUntil time.Time) error {
+func (w *Worker) deliver(ctx context.Context, l *lane, m gateway.Claimed, leaseUntil time.Time) error {
 	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), workTime+endTime)
 	defer cancelEnd()
-	if ctx.Err() != nil || w.cfg.Service.Now().Add(workTime+endTime).After(leaseUntil) {
-		// It could still be at work when another worker claims it.
+	now := w.cfg.Service.Now()
+	if ctx.Err() != nil || now.Add(workTime+endTime).After(leaseUntil) || l.limit(now) == 0 {
+		// It could still be at work when another worker claims it, or the lane
+		// began to rest meanwhile.
 		return w.cfg.Outbox.ReleaseMessage(end, m.ID, leaseUntil)
 	}
 	work, cancel := context.WithTimeout(end, workTime)
@@ -200,32 +296,42 @@ func (w *Worker) deliver(ctx context.Context, m gateway.Claimed, leaseUntil time
 		next, err = guard(w, m, func() ([]gateway.Message, error) { return w.fanOut(work, m.Message) })
 	case m.Kind == kindMail:
 		result, err = guard(w, m, func() (outcome, error) { return w.sendMail(work, m.Message, &template) })
+	case m.Kind == kindArchive:
+		result, err = guard(w, m, func() (outcome, error) { return w.mirror(work, m.Message) })
 	default:
 		err = errors.New("unknown kind of message")
 	}
+	now = w.cfg.Service.Now()
+	l.note(err, now)
 	switch {
 	case err == nil:
-		err = w.cfg.Outbox.FinishInto(end, m.ID, w.cfg.Service.Now(), next)
+		err = w.cfg.Outbox.FinishInto(end, m.ID, now, next)
 	case m.Tries >= maxTries || errors.Is(err, ErrPermanent):
 		result = parked
 		w.cfg.Log.Error("message parked: a person must look at it", "id", m.ID, "kind", m.Kind, "tries", m.Tries, "err", err)
-		err = w.cfg.Outbox.ParkMessage(end, m.ID, w.cfg.Service.Now())
+		err = w.cfg.Outbox.ParkMessage(end, m.ID, now)
 	default:
 		result = retried
 		wait := w.wait(m.Tries)
+		if later := new(laterError); errors.As(err, &later) {
+			wait = max(wait, later.after)
+		}
 		w.cfg.Log.Warn("message not delivered", "id", m.ID, "kind", m.Kind, "tries", m.Tries, "again_in", wait.String(), "err", err)
-		err = w.cfg.Outbox.RetryMessage(end, m.ID, w.cfg.Service.Now().Add(wait))
+		err = w.cfg.Outbox.RetryMessage(end, m.ID, now.Add(wait))
 	}
-	if m.Kind == kindMail {
+	switch m.Kind {
+	case kindMail:
 		if template == "" {
 			template = templateUnknown
 		}
 		w.mails.WithLabelValues(template, string(result)).Inc()
+	case kindArchive:
+		w.archived.WithLabelValues(string(result)).Inc()
 	}
 	return err
 }
 
-// guard turns a panic into an error: one mail must not stop a gateway.
+// guard turns a panic into an error: one message must not stop a gateway.
 func guard[T any](w *Worker, m gateway.Claimed, work func() (T, error)) (v T, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -518,7 +518,7 @@ func TestStop(t *testing.T) {
 		if done == 0 || done > atOnce {
 			t.Errorf("%d mails were sent, want what was under way", done)
 		}
-		list, err := g.Store.ClaimMessages(t.Context(), g.Now(), lease, 100)
+		list, err := g.Store.ClaimMessages(t.Context(), kindMail, "", g.Now(), lease, 100)
 		if err != nil || len(list) != 20-done {
 			t.Fatalf("claimed %d, %v, want %d", len(list), err, 20-done)
 		}
@@ -594,7 +594,7 @@ func TestEveryTryDied(t *testing.T) {
 		t.Fatalf("Once = %d, %v", n, err)
 	}
 	for range maxTries {
-		if list, err := o.Store.ClaimMessages(t.Context(), o.Now(), lease, batch); len(list) != 2 || err != nil {
+		if list, err := o.Store.ClaimMessages(t.Context(), kindMail, "", o.Now(), lease, batch); len(list) != 2 || err != nil {
 			t.Fatalf("claimed %d, %v", len(list), err)
 		}
 		o.Time.Advance(lease)
@@ -675,7 +675,7 @@ func TestNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	families, err := reg.Gather()
-	if err != nil || len(families) != 1 || len(families[0].GetMetric()) != 12 {
+	if err != nil || len(families) != 2 || len(families[1].GetMetric()) != 12 {
 		t.Errorf("gathered %v, %v", families, err)
 	}
 	if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {

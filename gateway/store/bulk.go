@@ -84,7 +84,7 @@ func (t *tx) copyEvents(list []gateway.Event) error {
 	})
 }
 
-var messageColumns = []string{"id", "school", "kind", "aggregate", "payload_enc", "created_at", "run_at"}
+var messageColumns = []string{"id", "school", "kind", "target", "aggregate", "payload_enc", "created_at", "run_at"}
 
 func (t *tx) copyMessages(list []gateway.Message) error {
 	// Keys are read before: the connection is busy while rows are streamed.
@@ -101,7 +101,7 @@ func (t *tx) copyMessages(list []gateway.Message) error {
 	row := make([]any, messageValues)
 	return t.copy("outbox", messageColumns, len(list), func(i int) ([]any, error) {
 		m := &list[i]
-		return append(row[:0], m.ID, string(m.School), m.Kind, m.Aggregate, keys[m.School].seal(payloadColumn, m.Payload),
+		return append(row[:0], m.ID, string(m.School), m.Kind, m.Target, m.Aggregate, keys[m.School].seal(payloadColumn, m.Payload),
 			moment(m.At), moment(m.At)), nil
 	})
 }

@@ -15,10 +15,10 @@ import (
 const payloadColumn = "outbox.payload_enc"
 
 const insertMessages = `
-INSERT INTO outbox (id, school, kind, aggregate, payload_enc, created_at, run_at)
+INSERT INTO outbox (id, school, kind, target, aggregate, payload_enc, created_at, run_at)
 VALUES %s`
 
-const messageValues = 7
+const messageValues = 8
 
 func (t *tx) Enqueue(list ...gateway.Message) error {
 	if t.copies(len(list)) {
@@ -31,7 +31,7 @@ func (t *tx) Enqueue(list ...gateway.Message) error {
 			if err != nil {
 				return err
 			}
-			args = append(args, m.ID, m.School, m.Kind, m.Aggregate, k.seal(payloadColumn, m.Payload), at(m.At), at(m.At))
+			args = append(args, m.ID, m.School, m.Kind, m.Target, m.Aggregate, k.seal(payloadColumn, m.Payload), at(m.At), at(m.At))
 		}
 		if _, err := t.sql.ExecContext(t.ctx, fmt.Sprintf(insertMessages, values(n, messageValues)), args...); err != nil {
 			return err
@@ -43,32 +43,32 @@ func (t *tx) Enqueue(list ...gateway.Message) error {
 // Claimed is the domain's: workers know no store.
 type Claimed = gateway.Claimed
 
-// A row waits while an earlier one of its kind and aggregate is neither done nor
-// parked, so one aggregate has one claimed row at most.
+// A row waits while an earlier one of its kind, target and aggregate is neither
+// done nor parked, so one aggregate has one claimed row at most.
 const claimMessages = `
 UPDATE outbox
    SET lease_until = $2, tries = tries + 1
  WHERE id %s
        SELECT o.id
          FROM outbox o
-        WHERE o.done_at IS NULL AND o.parked_at IS NULL AND o.run_at <= $1
+        WHERE o.kind = $4 AND o.target = $5 AND o.done_at IS NULL AND o.parked_at IS NULL AND o.run_at <= $1
           AND (o.lease_until IS NULL OR o.lease_until <= $1)
           AND NOT EXISTS (
               SELECT 1
                 FROM outbox e
-               WHERE e.kind = o.kind AND e.aggregate = o.aggregate AND e.seq < o.seq
+               WHERE e.kind = o.kind AND e.aggregate = o.aggregate AND e.target = o.target AND e.seq < o.seq
                  AND e.done_at IS NULL AND e.parked_at IS NULL)
         ORDER BY o.seq
         LIMIT $3%s
-RETURNING seq, id, school, kind, aggregate, payload_enc, created_at, tries`
+RETURNING seq, id, school, kind, target, aggregate, payload_enc, created_at, tries`
 
-// ClaimMessages takes at most limit messages whose time has come, oldest first,
-// for the caller alone until now+lease. A worker that dies loses them to the
-// next: delivery is at least once.
-func (db *DB) ClaimMessages(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Claimed, error) {
+// ClaimMessages takes at most limit messages of one kind and target whose time
+// has come, oldest first, for the caller alone until now+lease. A worker that
+// dies loses them to the next: delivery is at least once.
+func (db *DB) ClaimMessages(ctx context.Context, kind, target string, now time.Time, lease time.Duration, limit int) ([]Claimed, error) {
 	var list []Claimed
 	err := db.Update(ctx, func(g gateway.Tx) (err error) {
-		list, err = g.(*tx).claimMessages(now, lease, limit)
+		list, err = g.(*tx).claimMessages(kind, target, now, lease, limit)
 		return err
 	})
 	if err != nil {
@@ -77,14 +77,14 @@ func (db *DB) ClaimMessages(ctx context.Context, now time.Time, lease time.Durat
 	return list, nil
 }
 
-func (t *tx) claimMessages(now time.Time, lease time.Duration, limit int) ([]Claimed, error) {
+func (t *tx) claimMessages(kind, target string, now time.Time, lease time.Duration, limit int) ([]Claimed, error) {
 	type claimed struct {
 		seq int64
 		m   Claimed
 	}
-	rows, err := t.sql.QueryContext(t.ctx, t.db.claim, at(now), at(now.Add(lease)), limit)
+	rows, err := t.sql.QueryContext(t.ctx, t.db.claim, at(now), at(now.Add(lease)), limit, kind, target)
 	found, err := collect(rows, err, func(r row) (c claimed, err error) {
-		err = r.Scan(&c.seq, &c.m.ID, &c.m.School, &c.m.Kind, &c.m.Aggregate, &c.m.Payload, instant{&c.m.At}, &c.m.Tries)
+		err = r.Scan(&c.seq, &c.m.ID, &c.m.School, &c.m.Kind, &c.m.Target, &c.m.Aggregate, &c.m.Payload, instant{&c.m.At}, &c.m.Tries)
 		return c, err
 	})
 	if err != nil {
@@ -101,6 +101,30 @@ func (t *tx) claimMessages(now time.Time, lease time.Duration, limit int) ([]Cla
 			return nil, err
 		}
 		list[i] = c.m
+	}
+	return list, nil
+}
+
+// The targets are found one by one in the index, however many messages each has.
+const selectTargets = `
+  WITH RECURSIVE found (target) AS (
+       SELECT min(target) FROM outbox WHERE kind = $1 AND target <> '' AND done_at IS NULL AND parked_at IS NULL
+        UNION ALL
+       SELECT (SELECT min(o.target) FROM outbox o
+                WHERE o.kind = $1 AND o.target > f.target AND o.done_at IS NULL AND o.parked_at IS NULL)
+         FROM found f
+        WHERE f.target IS NOT NULL)
+SELECT f.target FROM found f WHERE f.target IS NOT NULL`
+
+// Targets lists the targets that messages of a kind wait for, due or not.
+func (db *DB) Targets(ctx context.Context, kind string) ([]string, error) {
+	rows, err := db.read.QueryContext(ctx, selectTargets, kind)
+	list, err := collect(rows, err, func(r row) (target string, err error) {
+		err = r.Scan(&target)
+		return target, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("targets of %s: %w", kind, err)
 	}
 	return list, nil
 }
@@ -154,11 +178,16 @@ type OutboxStat struct {
 	Oldest          time.Duration // age of the oldest pending one
 }
 
+// Delivered rows are many: neither part reads them.
 const selectOutboxStats = `
-SELECT kind, sum(CASE WHEN parked_at IS NULL THEN 1 ELSE 0 END), sum(CASE WHEN parked_at IS NULL THEN 0 ELSE 1 END),
-       min(CASE WHEN parked_at IS NULL THEN created_at END)
+SELECT kind, count(*), 0, min(created_at)
   FROM outbox
- WHERE done_at IS NULL
+ WHERE done_at IS NULL AND parked_at IS NULL
+ GROUP BY kind
+ UNION ALL
+SELECT kind, 0, count(*), NULL
+  FROM outbox
+ WHERE done_at IS NULL AND parked_at IS NOT NULL
  GROUP BY kind`
 
 // OutboxStats counts what is not delivered, by kind.
@@ -178,10 +207,13 @@ func (db *DB) OutboxStats(ctx context.Context, now time.Time) (map[string]Outbox
 	}
 	m := make(map[string]OutboxStat, len(list))
 	for _, s := range list {
+		sum := m[s.kind]
+		sum.Pending += s.s.Pending
+		sum.Parked += s.s.Parked
 		if !s.oldest.IsZero() {
-			s.s.Oldest = now.Sub(s.oldest)
+			sum.Oldest = now.Sub(s.oldest)
 		}
-		m[s.kind] = s.s
+		m[s.kind] = sum
 	}
 	return m, nil
 }

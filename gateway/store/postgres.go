@@ -26,6 +26,7 @@ var postgresDialect = dialect{
 	// claim more.
 	claim:      fmt.Sprintf(claimMessages, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
 	claimPolls: fmt.Sprintf(claimPolls, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
+	insertTry:  fmt.Sprintf(insertDeliveryTry, "TIMESTAMPTZ", "BYTEA"),
 	unique:     func(err error) bool { return pgCode(err) == "23505" },
 	anyOf:      " = ANY($2)",
 	list:       func(ids []string) any { return ids },

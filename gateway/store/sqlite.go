@@ -27,6 +27,7 @@ var sqliteDialect = dialect{
 	claimPolls: fmt.Sprintf(claimPolls, "IN (", ")"),
 	anyOf:      " IN (SELECT value FROM json_each($2))",
 	list:       func(ids []string) any { return asJSON(ids) },
+	insertTry:  fmt.Sprintf(insertDeliveryTry, "TEXT", "BLOB"),
 	unique: func(err error) bool {
 		var e *sqlite.Error
 		return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)

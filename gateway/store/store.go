@@ -69,7 +69,8 @@ type dialect struct {
 	anyOf string
 	list  func([]string) any
 	// copies says that rows can be streamed into a table (bulk.go).
-	copies bool
+	copies    bool
+	insertTry string // the query of AddDeliveryTry
 	// alone and together bracket the migrations: PostgreSQL's lock for when many
 	// processes start at once.
 	alone, together string

@@ -130,6 +130,20 @@ func message(id, aggregate string) gateway.Message {
 	return gateway.Message{ID: id, School: schoolA, Kind: "event", Aggregate: aggregate, Payload: []byte(`{"about":"Mario Rossi"}`), At: Now()}
 }
 
+func webhook(id string) gateway.Webhook {
+	return gateway.Webhook{
+		School: schoolA, ID: id, URL: "https://hooks.example.org/mario-rossi", Events: []gateway.EventKind{gateway.EventNoticePaid, gateway.EventReceiptRecorded},
+		Keys:      []gateway.WebhookKey{{Key: []byte("new")}, {Key: []byte("old"), Until: Now().Add(time.Hour)}},
+		CreatedAt: Now(), ChangedAt: Now(), Version: 1,
+	}
+}
+
+func delivery(id, webhook string) gateway.Message {
+	m := message(id, "A/1")
+	m.Kind, m.Target = "webhook", webhook
+	return m
+}
+
 // world is a store under test, with what the tests say over and over.
 type world struct {
 	*testing.T

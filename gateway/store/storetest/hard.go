@@ -352,7 +352,7 @@ func outboxOrder(w world) {
 	})
 	claim := func(now time.Time, limit int, want ...string) []store.Claimed {
 		w.Helper()
-		list, err := w.ClaimMessages(ctx, now, time.Minute, limit)
+		list, err := w.ClaimMessages(ctx, "event", "", now, time.Minute, limit)
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -413,7 +413,7 @@ func outboxWorkers(w world) {
 	count := 0                    // guarded by mu
 	atOnce(workers, func(int) {
 		for w.Context().Err() == nil {
-			list, err := w.ClaimMessages(w.Context(), Now(), time.Minute, 3)
+			list, err := w.ClaimMessages(w.Context(), "event", "", Now(), time.Minute, 3)
 			if err != nil {
 				w.Error(err)
 				return
@@ -481,6 +481,9 @@ func fill(w world) {
 				_, err := tx.InsertInbox(gateway.PSPEvent{PSP: "BANK", ID: "e-1", Attempt: "a-1", Raw: []byte("Mario Rossi")}, Now())
 				return err
 			}(),
+			tx.PutArchivePosition(gateway.ArchivePosition{School: schoolA, Number: n.Number, State: gateway.ArchiveAsked, DueDate: due, ChangedAt: Now()}),
+			tx.InsertWebhook(webhook("w-1")), tx.Enqueue(delivery("d-1", "w-1")),
+			tx.AddDeliveryTry(schoolA, "d-1", gateway.DeliveryTry{Try: 1, At: Now(), Problem: "cut", Answer: "Mario Rossi"}),
 			tx.PutOnce(gateway.OnceRecord{Scope: "s", Body: []byte("Mario Rossi"), CreatedAt: Now(), ExpiresAt: Now()}),
 		)
 	})
