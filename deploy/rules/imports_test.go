@@ -32,7 +32,7 @@ var (
 	core    = []string{"iuv", "gateway/money"}
 	wire    = slices.Concat(core, []string{"gateway/soap"})
 	domain  = slices.Concat(core, []string{"gateway", "receipts"})
-	formats = []string{"gateway/soap", "gateway/pagopa", "gateway/pdf", "receipts/xml", "receipts/pdf"}
+	formats = []string{"gateway/soap", "gateway/pagopa", "gateway/pdf", "gateway/sheet", "receipts/xml", "receipts/pdf"}
 	// below is the domain and everything it stands on: what an edge, a service
 	// and a store may use.
 	below = slices.Concat(domain, formats)
@@ -56,6 +56,7 @@ var table = map[string]row{
 	"gateway":        {may: slices.Concat(core, []string{"receipts"}), light: true},
 	"gateway/pagopa": {may: wire},
 	"gateway/pdf":    {}, // fonts, gozxing; knows no notice and no receipt
+	"gateway/sheet":  {may: []string{"gateway/money"}},
 	"receipts/xml":   {may: slices.Concat(wire, []string{"receipts", "gateway/pagopa"})},
 	"receipts/pdf":   {may: slices.Concat(core, []string{"receipts", "receipts/xml", "gateway/pdf"})},
 
@@ -65,6 +66,7 @@ var table = map[string]row{
 	"gateway/portal":     {may: below},
 	"gateway/documents":  {may: below},
 	"gateway/reconcile":  {may: below},
+	"gateway/imports":    {may: below},
 	"gateway/notify":     {may: slices.Concat(below, []string{"gateway/egress"})},
 	"gateway/store":      {may: below},
 	"gateway/cache":      {may: below},
