@@ -133,7 +133,9 @@ type api struct {
 	t     testing.TB
 	base  string
 	token string
-	keys  int
+	// prefix tells the idempotency keys of one test from another's.
+	prefix string
+	keys   int
 }
 
 func newAPI(t testing.TB, base, credentials string) *api {
@@ -204,7 +206,7 @@ func (a *api) call(method, path string, body, into any) int {
 	}
 	if method == http.MethodPost {
 		a.keys++
-		req.Header.Set("Idempotency-Key", fmt.Sprint("test-", a.keys))
+		req.Header.Set("Idempotency-Key", fmt.Sprint("test-", a.prefix, a.keys))
 	}
 	return a.do(req, into)
 }
