@@ -155,6 +155,20 @@ func TestNewTellsADriversMistake(t *testing.T) {
 	}
 }
 
+// A PSP that settles on the node face, and may not call it, would never settle.
+func TestNewWantsANodeToSettleOn(t *testing.T) {
+	t.Parallel()
+	for node, wants := range map[string]bool{"": true, `, node: {broker: "97735020584", channel: c, password_env: P}`: false} {
+		_, err := newTestSet(t, `psps: [{id: A, name: A, methods: [card], connector: fake, endpoint: "https://a.example", fees: [{fee_cents: 0}]`+node+`}]`,
+			func(c *Config) {
+				c.Drivers = []Driver{{Name: "fake", Settlement: gateway.SettledByPSP, New: func(DriverConfig) (Connector, error) { return fake(nil), nil }}}
+			})
+		if (err != nil) != wants || err != nil && !strings.Contains(err.Error(), "psps[0] A: node: fake needs it") {
+			t.Errorf("with %q: %v", node, err)
+		}
+	}
+}
+
 func TestFee(t *testing.T) {
 	t.Parallel()
 	cents := func(c money.Cents) *money.Cents { return &c }

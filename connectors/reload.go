@@ -72,6 +72,10 @@ func (s *Set) open(entry PSP, before *psp) (*psp, []error) {
 	}
 	driver := s.cfg.Drivers[known]
 	p.settlement = driver.Settlement
+	if driver.Settlement == gateway.SettledByPSP && entry.Node == nil {
+		// Its payments would never get a receipt.
+		return p, []error{fmt.Errorf("node: %s needs it: the PSP tells the outcome on the node face", driver.Name)}
+	}
 	endpoint, err := parseEndpoint(entry.Endpoint, s.cfg.AllowPrivate)
 	if err != nil {
 		return p, []error{err}

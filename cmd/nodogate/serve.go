@@ -33,6 +33,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nodogate/nodogate/connectors"
+	"github.com/nodogate/nodogate/connectors/berlingroup"
 	"github.com/nodogate/nodogate/connectors/checkout"
 	"github.com/nodogate/nodogate/connectors/redirect"
 	"github.com/nodogate/nodogate/gateway"
@@ -91,7 +92,7 @@ func serveCommand(ctx context.Context, c cli, args []string) error {
 func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(w, nil)) }
 
 // drivers are the connectors this binary is built with.
-var drivers = []connectors.Driver{checkout.Driver, redirect.Driver}
+var drivers = []connectors.Driver{checkout.Driver, redirect.Driver, berlingroup.Driver}
 
 // node is one running gateway process.
 type node struct {

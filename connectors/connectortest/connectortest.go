@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -52,7 +53,36 @@ type Fixture struct {
 	Callback func(Callback) gateway.Callback
 	// Signature is the header with the signature of a callback.
 	Signature string
+	// Options are the catalogue's, for a kind that needs some.
+	Options map[string]string
+	// Ask and Cancel are for a PSP that can be asked, and that takes back.
+	Ask    Ask
+	Cancel Cancel
 }
+
+// Ask is how a Poller's PSP answers a question about the payment Reference.
+type Ask struct {
+	// Words are its answers by name, each with what it means.
+	Words map[string]Word
+	// Other answers about another payment than was asked for; nil where no answer
+	// says which payment it is about.
+	Other http.HandlerFunc
+}
+
+// Word is one answer of a PSP, and the word it is.
+type Word struct {
+	Answer http.HandlerFunc
+	Word   gateway.PSPWord
+}
+
+// Cancel is how a Canceller's PSP answers when a payment shall be taken back.
+type Cancel struct {
+	Done    http.HandlerFunc            // it never will be made
+	Refused map[string]http.HandlerFunc // it cannot be taken back any more
+}
+
+// Reference is the PSP's id of the payment that is asked about.
+const Reference = "psp-1"
 
 // Callback is what a callback shall say. Only what it says is wrong: its
 // signature is good, for the Secret it names.
@@ -77,25 +107,32 @@ func Order(t testing.TB) gateway.Order {
 		Attempt: Attempt, Cart: "cart1", Method: gateway.MethodCard, Fee: 100, Email: "famiglia@posta.example",
 		Return:   &url.URL{Scheme: "https", Host: "paga.example", Path: "/carrello/esito/cart1"},
 		Callback: &url.URL{Scheme: "https", Host: "paga.example", Path: "/callbacks/" + string(PSP)},
+		Payer:    gateway.PayerDevice{IP: "198.51.100.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"},
 	}
 	for i, description := range []string{"Viaggio di istruzione 3B", "Assicurazione"} {
 		o.Notices = append(o.Notices, gateway.OrderNotice{
 			School: "80014480828", SchoolName: "IC 6 Grosseto", Number: iuv.New(seg, uint64(i)), Amount: 1650, Description: description,
+			Token: fmt.Sprintf("%032x", 0xcafe00+i),
 		})
 	}
 	return o
 }
 
 // New is a Set with the one PSP, whose pages are on its own host and on
-// pagine.example.
-func New(t testing.TB, driver connectors.Driver, endpoint string, logs io.Writer) *connectors.Set {
+// pagine.example; change may change its entry of the catalogue.
+func New(t testing.TB, driver connectors.Driver, endpoint string, logs io.Writer, change ...func(*connectors.PSP)) *connectors.Set {
 	t.Helper()
+	entry := connectors.PSP{
+		ID: PSP, Name: "Banca Uno", Methods: []gateway.Method{gateway.MethodCard}, Connector: driver.Name,
+		Endpoint: endpoint, SecretEnv: "SECRET", Fees: []connectors.Band{{Fee: 100}}, PageHosts: []string{"pagine.example"},
+		Node: &connectors.NodePeer{Broker: "97735020584", Channel: "97735020584_01", PasswordEnv: "SECRET"},
+	}
+	for _, c := range change {
+		c(&entry)
+	}
 	set, err := connectors.New(connectors.Config{
-		Catalogue: connectors.Catalogue{PSPs: []connectors.PSP{{
-			ID: PSP, Name: "Banca Uno", Methods: []gateway.Method{gateway.MethodCard}, Connector: driver.Name,
-			Endpoint: endpoint, SecretEnv: "SECRET", Fees: []connectors.Band{{Fee: 100}}, PageHosts: []string{"pagine.example"},
-		}}},
-		Drivers: []connectors.Driver{driver}, AllowPrivate: true,
+		Catalogue: connectors.Catalogue{PSPs: []connectors.PSP{entry}},
+		Drivers:   []connectors.Driver{driver}, AllowPrivate: true,
 		Getenv: func(string) string { return Secret }, Now: func() time.Time { return Now },
 		Log: slog.New(slog.NewTextHandler(logs, nil)), Registerer: prometheus.NewRegistry(),
 	})
@@ -105,97 +142,144 @@ func New(t testing.TB, driver connectors.Driver, endpoint string, logs io.Writer
 	return set
 }
 
-// Run is the suite; fixture is called once for each of its tests.
+// set is a Set of the fixture's PSP.
+func (f Fixture) set(t testing.TB, endpoint string, logs io.Writer) *connectors.Set {
+	t.Helper()
+	return New(t, f.Driver, endpoint, logs, func(p *connectors.PSP) { p.Options = f.Options })
+}
+
+// Run is the suite; fixture is called once for each of its tests. A connector
+// that can be asked, or take back, and whose fixture does not say how, fails it.
 func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 	t.Run("Start", func(t *testing.T) { runStart(t, fixture) })
-	if fixture(t).Callback != nil {
+	f := fixture(t)
+	if f.Callback != nil {
 		t.Run("Callback", func(t *testing.T) { runCallback(t, fixture) })
 		t.Run("Answer", func(t *testing.T) { runAnswer(t, fixture) })
+	}
+	can := f.set(t, "https://psp.example", io.Discard).Abilities(PSP)
+	if can.Ask != (f.Ask.Words != nil) {
+		t.Errorf("it can be asked: %t; the fixture says how: %t", can.Ask, f.Ask.Words != nil)
+	} else if can.Ask {
+		t.Run("Ask", func(t *testing.T) { runAsk(t, fixture) })
+	}
+	if can.Cancel != (f.Cancel.Done != nil) {
+		t.Errorf("it takes back: %t; the fixture says how: %t", can.Cancel, f.Cancel.Done != nil)
+	} else if can.Cancel {
+		t.Run("Cancel", func(t *testing.T) { runCancel(t, fixture) })
 	}
 }
 
 const goodPage = "https://pagine.example/p/1"
 
-func runStart(t *testing.T, fixture func(t *testing.T) Fixture) {
-	answer := func(status int, contentType, body string) func(Fixture) http.HandlerFunc {
-		return func(Fixture) http.HandlerFunc {
-			return func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", contentType)
-				w.WriteHeader(status)
-				_, _ = io.WriteString(w, body)
-			}
+// failure is one way in which an answer can fail, whatever was asked, and the
+// errors it is.
+type failure struct {
+	name   string
+	answer http.HandlerFunc
+	want   []error
+}
+
+var (
+	unknown     = []error{gateway.ErrOutcomeUnknown}
+	unavailable = []error{gateway.ErrPSPUnavailable}
+)
+
+func failures() []failure {
+	answer := func(status int, contentType, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
 		}
 	}
+	return []failure{
+		{"400 of something else", answer(400, "text/html", "<h1>Bad Request</h1>"), unknown},
+		{"404 of the gate", answer(404, "application/json", `{"statusCode":404,"message":"Resource not found"}`), unknown},
+		{"key refused", answer(401, "application/json", `{}`), unavailable},
+		{"forbidden", answer(403, "text/plain", ""), unavailable},
+		{"too many", answer(429, "application/json", `{}`), unknown},
+		{"500", answer(500, "application/json", `{}`), unknown},
+		{"503", answer(503, "text/plain", ""), unknown},
+		{"hang", func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then does the server see the client go
+			<-r.Context().Done()
+		}, []error{gateway.ErrOutcomeUnknown, context.DeadlineExceeded}},
+		{"cut before the work", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, unknown},
+		{"cut in the answer", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", "500")
+			_, _ = io.WriteString(w, `{"url":`)
+		}, unknown},
+		{"unreadable", answer(200, "application/json", "nope"), unknown},
+		{"of no meaning", answer(200, "application/json", "{}"), unknown},
+		{"null", answer(200, "application/json", "null"), unknown},
+		{"empty", answer(200, "", ""), unknown},
+		{"huge", answer(200, "application/json", strings.Repeat("[", 70<<10)), unknown},
+		{"huge refusal", answer(400, "application/problem+json", `{"title":"`+strings.Repeat("x", 70<<10)+`"}`), unknown},
+		{"sent elsewhere", answer(307, "text/plain", ""), unknown},
+	}
+}
+
+// hurry gives a call that hangs a second.
+func hurry(t *testing.T, want []error) context.Context {
+	if !slices.Contains(want, context.DeadlineExceeded) {
+		return t.Context()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// serve runs a PSP, and counts what it is asked.
+func serve(t *testing.T, psp http.HandlerFunc) (address string, calls *atomic.Int32) {
+	calls = new(atomic.Int32)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		psp(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL, calls
+}
+
+func runStart(t *testing.T, fixture func(t *testing.T) Fixture) {
 	page := func(address string) func(Fixture) http.HandlerFunc {
 		return func(f Fixture) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) { f.Accept(w, r, address) }
 		}
 	}
-	for _, c := range []struct {
+	cases := []struct {
 		name string
 		psp  func(Fixture) http.HandlerFunc
 		want []error // none: a good start
 	}{
 		{"ok", page(goodPage), nil},
 		{"refuse", func(f Fixture) http.HandlerFunc { return f.Refuse }, []error{gateway.ErrRefused}},
-		{"400 of something else", answer(400, "text/html", "<h1>Bad Request</h1>"), []error{gateway.ErrOutcomeUnknown}},
-		{"404 of the gate", answer(404, "application/json", `{"statusCode":404,"message":"Resource not found"}`), []error{gateway.ErrOutcomeUnknown}},
-		{"key refused", answer(401, "application/json", `{}`), []error{gateway.ErrPSPUnavailable}},
-		{"forbidden", answer(403, "text/plain", ""), []error{gateway.ErrPSPUnavailable}},
-		{"too many", answer(429, "application/json", `{}`), []error{gateway.ErrOutcomeUnknown}},
-		{"500", answer(500, "application/json", `{}`), []error{gateway.ErrOutcomeUnknown}},
-		{"503", answer(503, "text/plain", ""), []error{gateway.ErrOutcomeUnknown}},
-		{"hang", func(Fixture) http.HandlerFunc {
-			return func(_ http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body) // only then does the server see the client go
-				<-r.Context().Done()
-			}
-		}, []error{gateway.ErrOutcomeUnknown, context.DeadlineExceeded}},
-		{"cut before the work", func(Fixture) http.HandlerFunc {
-			return func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-		}, []error{gateway.ErrOutcomeUnknown}},
 		{"cut after the work", func(f Fixture) http.HandlerFunc {
 			return func(_ http.ResponseWriter, r *http.Request) {
 				f.Accept(httptest.NewRecorder(), r, goodPage)
 				panic(http.ErrAbortHandler)
 			}
-		}, []error{gateway.ErrOutcomeUnknown}},
-		{"cut in the answer", func(f Fixture) http.HandlerFunc {
-			return func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				w.Header().Set("Content-Length", "500")
-				_, _ = io.WriteString(w, `{"url":`)
-			}
-		}, []error{gateway.ErrOutcomeUnknown}},
-		{"unreadable", answer(200, "application/json", "nope"), []error{gateway.ErrOutcomeUnknown}},
-		{"of no meaning", answer(200, "application/json", "{}"), []error{gateway.ErrOutcomeUnknown}},
-		{"empty", answer(200, "", ""), []error{gateway.ErrOutcomeUnknown}},
-		{"huge", answer(200, "application/json", strings.Repeat("[", 70<<10)), []error{gateway.ErrOutcomeUnknown}},
-		{"huge refusal", answer(400, "application/problem+json", `{"title":"`+strings.Repeat("x", 70<<10)+`"}`), []error{gateway.ErrOutcomeUnknown}},
-		{"sent elsewhere", answer(307, "text/plain", ""), []error{gateway.ErrOutcomeUnknown}},
+		}, unknown},
 		{"foreign page", page("https://evil.example/p/1"), []error{gateway.ErrOutcomeUnknown, connectors.ErrForeignPage}},
 		{"page that looks like its own", page("https://pagine.example@evil.example/"), []error{gateway.ErrOutcomeUnknown, connectors.ErrForeignPage}},
 		{"page without encryption", page("ftp://pagine.example/"), []error{gateway.ErrOutcomeUnknown, connectors.ErrForeignPage}},
 		{"no page", page(""), []error{gateway.ErrOutcomeUnknown, connectors.ErrForeignPage}},
-	} {
+	}
+	for _, c := range failures() {
+		cases = append(cases, struct {
+			name string
+			psp  func(Fixture) http.HandlerFunc
+			want []error
+		}{c.name, func(Fixture) http.HandlerFunc { return c.answer }, c.want})
+	}
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := fixture(t)
-			var calls atomic.Int32
-			psp := c.psp(f)
-			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				calls.Add(1)
-				psp(w, r)
-			}))
-			t.Cleanup(srv.Close)
-			ctx := t.Context()
-			if slices.Contains(c.want, context.DeadlineExceeded) {
-				short, cancel := context.WithTimeout(ctx, time.Second)
-				defer cancel()
-				ctx = short
-			}
+			address, calls := serve(t, c.psp(f))
 			var logs strings.Builder
-			started, err := New(t, f.Driver, srv.URL, &logs).Start(ctx, PSP, Order(t))
+			started, err := f.set(t, address, &logs).Start(hurry(t, c.want), PSP, Order(t))
 			if n := calls.Load(); n != 1 {
 				t.Errorf("the order was sent %d times, want once", n)
 			}
@@ -206,24 +290,30 @@ func runStart(t *testing.T, fixture func(t *testing.T) Fixture) {
 				}
 				return
 			}
-			checkError(t, started, err, c.want...)
+			checkKind(t, err, c.want...)
+			if started != (gateway.Started{}) {
+				t.Errorf("Start gave %+v beside an error", started)
+			}
 		})
 	}
 	t.Run("no connection", func(t *testing.T) {
 		t.Parallel()
 		gone := httptest.NewServer(nil)
 		gone.Close()
-		started, err := New(t, fixture(t).Driver, gone.URL, io.Discard).Start(t.Context(), PSP, Order(t))
-		checkError(t, started, err, gateway.ErrPSPUnavailable)
+		started, err := fixture(t).set(t, gone.URL, io.Discard).Start(t.Context(), PSP, Order(t))
+		checkKind(t, err, unavailable...)
+		if started != (gateway.Started{}) {
+			t.Errorf("Start gave %+v beside an error", started)
+		}
 	})
 }
 
-// checkError wants exactly one of the three kinds, and nothing beside it.
-func checkError(t *testing.T, started gateway.Started, err error, want ...error) {
+// checkKind wants exactly one of the three kinds.
+func checkKind(t *testing.T, err error, want ...error) {
 	t.Helper()
 	for _, w := range want {
 		if !errors.Is(err, w) {
-			t.Errorf("Start: %v, want %v", err, w)
+			t.Errorf("error %v, want %v", err, w)
 		}
 	}
 	kinds := 0
@@ -235,9 +325,6 @@ func checkError(t *testing.T, started gateway.Started, err error, want ...error)
 	if kinds != 1 {
 		t.Errorf("%v is of %d kinds, want one", err, kinds)
 	}
-	if started != (gateway.Started{}) {
-		t.Errorf("Start gave %+v beside an error", started)
-	}
 }
 
 // checkSilence wants nothing of the order, and no secret, in a log or an error.
@@ -248,10 +335,109 @@ func checkSilence(t *testing.T, logs string, err error) {
 		told += err.Error()
 	}
 	o := Order(t)
-	for _, s := range []string{Secret, o.Email, o.Notices[0].Number.String(), o.Notices[0].Description, o.Notices[0].SchoolName} {
+	for _, s := range []string{
+		Secret, o.Email, o.Notices[0].Number.String(), o.Notices[0].Description, o.Notices[0].SchoolName, o.Notices[0].Token, o.Payer.IP,
+	} {
 		if strings.Contains(told, s) {
 			t.Errorf("%q was told: %s", s, told)
 		}
+	}
+}
+
+// runAsk holds a Poller to this: only the PSP's own clear word on this payment
+// is one, and nothing that goes wrong is a no.
+func runAsk(t *testing.T, fixture func(t *testing.T) Fixture) {
+	pay := gateway.Payment{Attempt: Attempt, Reference: Reference, Method: gateway.MethodCard}
+	for name := range fixture(t).Ask.Words {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := fixture(t)
+			w := f.Ask.Words[name]
+			address, calls := serve(t, w.Answer)
+			var logs strings.Builder
+			set := f.set(t, address, &logs)
+			e, err := set.Ask(t.Context(), PSP, pay)
+			checkSilence(t, logs.String(), err)
+			if n := calls.Load(); n != 1 {
+				t.Errorf("asked %d times, want once", n)
+			}
+			if err != nil || e.Word != w.Word {
+				t.Fatalf("Ask = %+v, %v; want the word %s", e, err, w.Word)
+			}
+			if e.Word == gateway.WordOpen {
+				return
+			}
+			if e.PSP != PSP || e.Attempt != Attempt || e.ID == "" || e.Reference != "" && e.Reference != Reference {
+				t.Errorf("event %+v", e)
+			}
+			if again, err := set.Ask(t.Context(), PSP, pay); err != nil || again.ID != e.ID || again.Word != e.Word {
+				t.Errorf("the same again is %+v, %v; want the id %s", again, err, e.ID)
+			}
+			for other, o := range f.Ask.Words {
+				if o.Word == w.Word || o.Word == gateway.WordOpen {
+					continue
+				}
+				address, _ := serve(t, o.Answer)
+				if e2, err := f.set(t, address, io.Discard).Ask(t.Context(), PSP, pay); err != nil || e2.ID == e.ID {
+					t.Errorf("%s has the id %q too, %v", other, e2.ID, err)
+				}
+			}
+		})
+	}
+	cases := failures()
+	if other := fixture(t).Ask.Other; other != nil {
+		cases = append(cases, failure{"another payment", other, unknown})
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			address, _ := serve(t, c.answer)
+			var logs strings.Builder
+			e, err := fixture(t).set(t, address, &logs).Ask(hurry(t, c.want), PSP, pay)
+			checkSilence(t, logs.String(), err)
+			checkKind(t, err, c.want...)
+			if !reflect.DeepEqual(e, gateway.PSPEvent{}) {
+				t.Errorf("Ask gave %+v beside an error", e)
+			}
+		})
+	}
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		f := fixture(t)
+		address, _ := serve(t, f.Refuse)
+		// A no to the question is no word on the payment.
+		if e, err := f.set(t, address, io.Discard).Ask(t.Context(), PSP, pay); err == nil && e.Word != gateway.WordOpen {
+			t.Errorf("Ask = %+v, want an error or nothing decided", e)
+		}
+	})
+}
+
+// runCancel holds a Canceller to this: a payment is gone only when the PSP says
+// so.
+func runCancel(t *testing.T, fixture func(t *testing.T) Fixture) {
+	pay := gateway.Payment{Attempt: Attempt, Reference: Reference, Method: gateway.MethodCard}
+	cases := append(failures(), failure{name: "done", answer: fixture(t).Cancel.Done})
+	for name, answer := range fixture(t).Cancel.Refused {
+		cases = append(cases, failure{name, answer, []error{gateway.ErrRefused}})
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			address, calls := serve(t, c.answer)
+			var logs strings.Builder
+			err := fixture(t).set(t, address, &logs).Cancel(hurry(t, c.want), PSP, pay)
+			checkSilence(t, logs.String(), err)
+			if n := calls.Load(); n != 1 {
+				t.Errorf("called %d times, want once", n)
+			}
+			if c.want == nil {
+				if err != nil {
+					t.Errorf("Cancel: %v", err)
+				}
+				return
+			}
+			checkKind(t, err, c.want...)
+		})
 	}
 }
 
@@ -346,7 +532,7 @@ func runCallback(t *testing.T, fixture func(t *testing.T) Fixture) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := fixture(t)
-			set := New(t, f.Driver, "https://psp.example", io.Discard)
+			set := f.set(t, "https://psp.example", io.Discard)
 			event, err := set.Callback(c.make(f))
 			if !c.want(err) {
 				t.Errorf("Callback: %v, which is another error than it should be", err)
@@ -363,7 +549,7 @@ func runCallback(t *testing.T, fixture func(t *testing.T) Fixture) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := fixture(t)
-			set := New(t, f.Driver, "https://psp.example", io.Discard)
+			set := f.set(t, "https://psp.example", io.Discard)
 			says := good
 			says.OK = ok
 			c := f.Callback(says)
@@ -398,7 +584,7 @@ func malformed(c Callback, body string) func(Fixture) gateway.Callback {
 
 func runAnswer(t *testing.T, fixture func(t *testing.T) Fixture) {
 	f := fixture(t)
-	set := New(t, f.Driver, "https://psp.example", io.Discard)
+	set := f.set(t, "https://psp.example", io.Discard)
 	event, err := set.Callback(f.Callback(Callback{PSP: PSP, Attempt: Attempt, ID: "evt_1", OK: true, At: Now, Secret: Secret}))
 	if err != nil {
 		t.Fatal(err)
