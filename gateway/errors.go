@@ -27,6 +27,10 @@ var (
 	// ErrNoticeHeld: money arrived that does not fit the notice; the school
 	// has to decide before it can be paid online.
 	ErrNoticeHeld = errors.New("notice waits for the school's decision")
+	// ErrPlanPaid: the debt was paid in the other way that its plan offers.
+	ErrPlanPaid = errors.New("the other option of the plan is paid")
+	// ErrTooBroad: a search that fits too many people.
+	ErrTooBroad = errors.New("too many people fit")
 	// ErrInProgress: a live attempt or token holds the notice.
 	ErrInProgress = errors.New("a payment is in progress")
 	// ErrPSPUnavailable: the provider cannot be used now; another may.

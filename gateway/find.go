@@ -23,6 +23,7 @@ type Addressee struct {
 func (s *Service) FindPayable(ctx context.Context, to Addressee, number iuv.Number) (Notice, School, error) {
 	var n Notice
 	var school School
+	var other error // somebody pays the other option of its plan
 	err := s.store.View(ctx, func(tx Tx) (err error) {
 		var otherStation bool
 		if school, otherStation, err = s.checkAddressee(tx, to); err != nil {
@@ -32,13 +33,18 @@ func (s *Service) FindPayable(ctx context.Context, to Addressee, number iuv.Numb
 			// A station of another school here: the node is set up wrongly.
 			return ErrUnknownStation
 		}
-		n, err = tx.Notice(to.School, number)
+		if n, err = tx.Notice(to.School, number); err == nil {
+			other = s.planFree(tx, &n, false, s.clock.Now())
+		}
 		return err
 	})
 	if err != nil {
 		return Notice{}, school, err
 	}
-	return n, school, n.Askable(s.clock.Now())
+	if err := n.Askable(s.clock.Now()); err != nil {
+		return n, school, err
+	}
+	return n, school, other
 }
 
 // CheckAddressee checks the configuration alone: ErrUnknownSchool,

@@ -36,7 +36,22 @@ type NewNotice struct {
 	Campaign        string
 	Number          string        // empty: a new one
 	Transfers       []NewTransfer // empty: one, to the school
+	// Draft: nobody is told of it yet, and nobody can pay it.
+	Draft bool `json:",omitempty"`
+	// Instalments offer to pay in parts what the notice asks at once: it becomes
+	// the single option of a plan. None, or 2 to 12 that sum to Amount.
+	Instalments []NewInstalment `json:",omitempty"`
 }
+
+// NewInstalment is an instalment (rata) as a school asks for it.
+type NewInstalment struct {
+	Amount    money.Cents
+	DueDate   string
+	Transfers []NewTransfer // empty: one, to the school
+}
+
+// maxInstalments is a year of monthly ones.
+const maxInstalments = 12
 
 // NewTransfer is a transfer as a school asks for it.
 type NewTransfer struct {
@@ -51,6 +66,8 @@ type NewTransfer struct {
 // Issued is one result of Issue.
 type Issued struct {
 	Notice Notice
+	// Instalments are the other notices of its plan, in their order.
+	Instalments []Notice
 	// Existed says that the same ExternalID with the same content was here:
 	// the notice is that one, nothing was made.
 	Existed bool
@@ -89,9 +106,9 @@ func (s *Service) Issue(ctx context.Context, actor Actor, code SchoolCode, in []
 	if err != nil {
 		return nil, fmt.Errorf("issue notices: %w", err)
 	}
-	for i := range out {
-		if !out[i].Existed {
-			s.metrics.issued.Inc()
+	for _, o := range out {
+		if !o.Existed && o.Notice.State != NoticeDraft {
+			s.metrics.issued.Add(float64(1 + len(o.Instalments)))
 		}
 	}
 	return out, nil
@@ -115,9 +132,12 @@ func (s *Service) freshNumbers(ctx context.Context, school School, n int) ([]iuv
 	return fresh, err
 }
 
+// issue adds the drafts: each request's notice, with the instalments of its plan
+// after it.
 func (s *Service) issue(tx Tx, actor Actor, school School, drafts []Notice, fresh []iuv.Number) ([]Issued, error) {
 	now := s.clock.Now()
-	out := make([]Issued, len(drafts))
+	made := make([]Notice, len(drafts)) // zero: it existed
+	var out []Issued
 	var todo []Notice
 	var at []int // todo[j] is drafts[at[j]]
 	known, err := tx.ExternalIDs(school.Code, externalIDs(drafts))
@@ -125,7 +145,11 @@ func (s *Service) issue(tx Tx, actor Actor, school School, drafts []Notice, fres
 		return nil, err
 	}
 	for i, n := range drafts {
-		if old, ok := known[n.ExternalID]; ok {
+		if n.Instalment > 0 {
+			if out[len(out)-1].Existed {
+				continue
+			}
+		} else if old, ok := known[n.ExternalID]; ok {
 			if old.Fingerprint != n.Fingerprint {
 				return nil, fmt.Errorf("external id: %w", ErrExists)
 			}
@@ -133,8 +157,10 @@ func (s *Service) issue(tx Tx, actor Actor, school School, drafts []Notice, fres
 			if err != nil {
 				return nil, err
 			}
-			out[i] = Issued{there, true}
+			out = append(out, Issued{Notice: there, Existed: true})
 			continue
+		} else {
+			out = append(out, Issued{})
 		}
 		n.CreatedAt, n.ChangedAt = now, now
 		todo, at = append(todo, n), append(at, i)
@@ -164,7 +190,7 @@ func (s *Service) issue(tx Tx, actor Actor, school School, drafts []Notice, fres
 		var againAt []int
 		for j, n := range todo {
 			if !slices.Contains(taken, j) {
-				out[at[j]].Notice = n
+				made[at[j]] = n
 				continue
 			}
 			if drafts[at[j]].Number == n.Number {
@@ -175,14 +201,33 @@ func (s *Service) issue(tx Tx, actor Actor, school School, drafts []Notice, fres
 		}
 		todo, at = again, againAt
 	}
-	events := make([]Event, 0, len(out))
-	messages := make([]Message, 0, len(out))
-	ids := make([]string, 0, len(out))
-	for i := range out {
-		if n := &out[i].Notice; !out[i].Existed {
-			events = append(events, Event{School: n.School, Number: n.Number, Kind: EventNoticeIssued, Actor: actor, At: now})
-			messages = append(messages, s.message(EventNoticeIssued, n.School, n.Number, "", now))
+	events := make([]Event, 0, len(drafts))
+	messages := make([]Message, 0, len(drafts))
+	ids := make([]string, 0, len(drafts))
+	request := -1
+	for i := range drafts {
+		if drafts[i].Instalment == 0 {
+			request++
 		}
+		o := &out[request]
+		if o.Existed {
+			continue
+		}
+		n := made[i]
+		if n.Instalment == 0 {
+			o.Notice = n
+		} else {
+			o.Instalments = append(o.Instalments, n)
+		}
+		if n.Plan != "" {
+			o.Notice.PlanNotices = append(o.Notice.PlanNotices, n.Number)
+		}
+		kind := EventNoticeDrafted // a secret of the school still
+		if n.State != NoticeDraft {
+			kind = EventNoticeIssued
+			messages = append(messages, s.message(kind, n.School, n.Number, "", now))
+		}
+		events = append(events, Event{School: n.School, Number: n.Number, Kind: kind, Actor: actor, At: now})
 	}
 	if err := tx.AppendEvents(events...); err != nil {
 		return nil, err
@@ -232,26 +277,78 @@ var (
 	provinceForm  = regexp.MustCompile(`^[A-Z]{2}$`)
 )
 
-// checkNotices turns requests into notices without number and time.
+// checkNotices turns requests into notices without number and time; instalments
+// follow their single option.
 func (s *Service) checkNotices(school School, in []NewNotice, prefix bool) ([]Notice, error) {
 	var bad Invalid
-	out := make([]Notice, len(in))
+	out := make([]Notice, 0, len(in))
 	seenID, seenNumber := map[string]bool{}, map[iuv.Number]bool{}
 	for i, n := range in {
 		p := ""
 		if prefix {
 			p = fmt.Sprintf("notices[%d].", i)
 		}
-		out[i] = checkNotice(school, n, p, &bad)
-		if id := out[i].ExternalID; id != "" && seenID[id] {
+		made := checkNotice(school, n, p, &bad)
+		if id := made.ExternalID; id != "" && seenID[id] {
 			bad.Add(p+"external_id", "duplicate", "this external_id stands in the batch twice")
 		}
-		if num := out[i].Number; !num.IsZero() && seenNumber[num] {
+		if num := made.Number; !num.IsZero() && seenNumber[num] {
 			bad.Add(p+"number", "duplicate", "this number stands in the batch twice")
 		}
-		seenID[out[i].ExternalID], seenNumber[out[i].Number] = true, true
+		seenID[made.ExternalID], seenNumber[made.Number] = true, true
+		if len(n.Instalments) > 0 {
+			made.Plan, made.PlanParts = s.newID(), len(n.Instalments)
+		}
+		out = append(out, made)
+		out = append(out, checkInstalments(school, n, made, p, &bad)...)
+	}
+	if len(out) > MaxBatch && len(bad.Fields) == 0 {
+		bad.Add("notices", "length", fmt.Sprintf("at most %d notices at once, the instalments counted", MaxBatch))
 	}
 	return out, bad.Err()
+}
+
+// checkInstalments makes the instalments of a notice. They are like it in all
+// but amount and day.
+func checkInstalments(school School, in NewNotice, single Notice, p string, bad *Invalid) []Notice {
+	if len(in.Instalments) == 0 {
+		return nil
+	}
+	if len(in.Instalments) == 1 || len(in.Instalments) > maxInstalments {
+		bad.Add(p+"instalments", "length", fmt.Sprintf("give 2 to %d instalments", maxInstalments))
+		return nil
+	}
+	out := make([]Notice, len(in.Instalments))
+	var sum money.Cents
+	for i, part := range in.Instalments {
+		ip := fmt.Sprintf("%sinstalments[%d].", p, i)
+		n := single
+		n.Instalment, n.Number, n.ExternalID, n.Amount = i+1, iuv.Number{}, "", part.Amount
+		which := fmt.Sprintf(" - rata %d di %d", i+1, len(in.Instalments))
+		n.Description = cut(single.Description, 140-len(which)) + which
+		if n.Amount < 1 || n.Amount > money.Max {
+			bad.Add(ip+"amount_cents", "range", "give 1 to 99999999999 cents")
+		} else {
+			sum += n.Amount // twelve times Max cannot overflow
+		}
+		var err error
+		if n.DueDate, err = ParseDate(part.DueDate); err != nil {
+			bad.Add(ip+"due_date", "format", "give a date like 2026-12-31")
+		}
+		as := in
+		as.Instalments, as.Amount, as.DueDate, as.Transfers = nil, part.Amount, part.DueDate, part.Transfers
+		n.Fingerprint = fingerprint(as)
+		if len(in.Transfers) > 0 && len(part.Transfers) == 0 {
+			bad.Add(ip+"transfers", "required", "the notice names who gets the money: name it for each instalment too")
+		} else {
+			n.Transfers = checkTransfers(school, as, n, ip, bad)
+		}
+		out[i] = n
+	}
+	if sum != in.Amount {
+		bad.Add(p+"instalments", "sum", "the instalments must sum to amount_cents")
+	}
+	return out
 }
 
 func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
@@ -260,6 +357,9 @@ func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
 		Amount: in.Amount, PayableAfterDue: in.PayableAfterDue,
 		ExternalID: in.ExternalID, Campaign: in.Campaign,
 		Fingerprint: fingerprint(in),
+	}
+	if in.Draft {
+		n.State = NoticeDraft
 	}
 	var err error
 	if n.Debtor.Code, err = ParseFiscalCode(in.DebtorCode); err != nil {
@@ -438,11 +538,15 @@ func (s *Service) Cancel(ctx context.Context, actor Actor, school SchoolCode, nu
 		if n.Payment != nil || n.LiveToken(now) != nil {
 			return ErrInProgress
 		}
+		told := n.State != NoticeDraft
 		n.move(NoticeCancelled, now)
 		if err := tx.SaveNotice(n); err != nil {
 			return err
 		}
 		if err := tx.AppendEvents(Event{School: school, Number: number, Kind: EventNoticeCancelled, Actor: actor, At: now}); err != nil {
+			return err
+		}
+		if err := tx.AppendAudit(Audit{School: school, Actor: actor, Action: "notice.cancelled", Object: number.String(), At: now}); err != nil || !told {
 			return err
 		}
 		return s.tell(tx, EventNoticeCancelled, school, number, "", now)

@@ -36,6 +36,12 @@ type Notice struct {
 	ExternalID string // the caller's own key, unique in the school; may be empty
 	Campaign   string
 	Transfers  []Transfer // 1 to 5, their sum is Amount
+	// Plan joins the ways of paying one debt; empty for most. Instalment counts
+	// its instalments (rate) from 1, of PlanParts; 0 is the single option (rata
+	// unica).
+	Plan       string
+	Instalment int
+	PlanParts  int
 	// Fingerprint is of the request that made it, to tell a repetition from a
 	// clash of ExternalID.
 	Fingerprint [sha256.Size]byte
@@ -51,6 +57,9 @@ type Notice struct {
 	// Token is the token that is active on the notice, nil when there is none;
 	// its time may be over. The store fills it when reading; saving ignores it.
 	Token *NoticeToken
+	// PlanNotices are the numbers of its plan, the single option's first. The
+	// store fills it when reading one notice; saving ignores it.
+	PlanNotices []iuv.Number
 	// Receipts are the ids of all receipts of the notice, oldest first. The
 	// store fills it when reading one notice; saving ignores it.
 	Receipts []string

@@ -224,6 +224,7 @@ func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) err
 	}
 	slices.SortFunc(order, func(a, b int) int { return cart.Notices[a].ref().compare(cart.Notices[b].ref()) })
 	var sum money.Cents
+	var taken []Notice
 	for _, i := range order {
 		c := &cart.Notices[i]
 		if req.School != "" && c.School != req.School {
@@ -241,6 +242,13 @@ func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) err
 			return fmt.Errorf("notice %s: %w", c.Number, err)
 		}
 		if err := n.Askable(now); err != nil {
+			return fmt.Errorf("notice %s: %w", c.Number, err)
+		}
+		if slices.ContainsFunc(taken, func(o Notice) bool { return n.rivals(&o) }) {
+			return &Invalid{[]FieldError{{fmt.Sprintf("notices[%d]", i), "duplicate", "another notice of the cart pays the same: take the single one, or instalments"}}}
+		}
+		taken = append(taken, n)
+		if err := s.planFree(tx, &n, true, now); err != nil {
 			return fmt.Errorf("notice %s: %w", c.Number, err)
 		}
 		// A page given up for long must not wait for the next Sweep.

@@ -278,12 +278,12 @@ func (s *Service) apply(tx Tx, n *Notice, rec Receipt, now time.Time) error {
 		if rec.Anomaly == AnomalyLate {
 			// Another pays it now: this money will have to go back, unless that
 			// payment fails and the school takes this one.
-			if err := s.askRefund(tx, rec, now); err != nil {
+			if err := s.askRefund(tx, rec, rec.Content.Amount, rec.Anomaly, now); err != nil {
 				return err
 			}
 		}
 	default: // it is paid already, and stays as it is
-		return s.askRefund(tx, rec, now)
+		return s.askRefund(tx, rec, rec.Content.Amount, rec.Anomaly, now)
 	}
 	if err := tx.SaveNotice(*n); err != nil {
 		return err
@@ -294,13 +294,18 @@ func (s *Service) apply(tx Tx, n *Notice, rec Receipt, now time.Time) error {
 	if err := s.tell(tx, EventNoticePaid, n.School, n.Number, rec.ID, now); err != nil {
 		return err
 	}
+	if n.Plan != "" {
+		if err := s.closePlan(tx, n, rec, now); err != nil {
+			return err
+		}
+	}
 	return s.settleAttempt(tx, n, rec, now)
 }
 
-// askRefund gives the school the task to pay a receipt back.
-func (s *Service) askRefund(tx Tx, rec Receipt, now time.Time) error {
+// askRefund gives the school the task to pay money of a receipt back.
+func (s *Service) askRefund(tx Tx, rec Receipt, amount money.Cents, why Anomaly, now time.Time) error {
 	return tx.InsertRefund(Refund{
-		ID: s.newID(), School: rec.School, Receipt: rec.ID, Amount: rec.Content.Amount, Reason: string(rec.Anomaly),
+		ID: s.newID(), School: rec.School, Receipt: rec.ID, Amount: amount, Reason: string(why),
 		State: RefundRequested, RequestedBy: ActorSystem.Name, CreatedAt: now, ChangedAt: now,
 	})
 }

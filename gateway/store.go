@@ -47,16 +47,22 @@ type Tx interface {
 	// station.
 	KnowsStation(broker, station string) (knowsBroker, knowsStation bool, err error)
 
+	// NoticesOfPlan lists the notices of one plan, the single option first.
+	NoticesOfPlan(school SchoolCode, plan string) ([]Notice, error)
 	// InsertNotices adds notices. taken lists the indexes of those whose number
 	// the school has already; they are not added, the others are. A taken
 	// ExternalID is ErrConflict.
 	InsertNotices([]Notice) (taken []int, err error)
 	Notice(school SchoolCode, number iuv.Number) (Notice, error) // with Payment, Token and Receipts
+	// LockNotice locks the other notices of its plan too.
 	LockNotice(school SchoolCode, number iuv.Number) (Notice, error)
 	NoticeByExternalID(school SchoolCode, externalID string) (Notice, error)
 	// ExternalIDs finds which of the ids the school's notices have, and what for.
 	ExternalIDs(school SchoolCode, ids []string) (map[string]IssuedRef, error)
 	SaveNotice(Notice) error
+	// NameDebtor lets Notices find a debtor by a new name too, after SaveNotice.
+	NameDebtor(Notice) error
+	// Notices is ErrTooBroad for a Query that is the start of too many names.
 	Notices(school SchoolCode, f NoticeFilter) ([]Notice, error)
 	// NoticesOfFamily lists the notices of all pupils that a proven payer with
 	// this code is linked to, and those addressed to the code itself, in all
@@ -181,10 +187,13 @@ type NoticeFilter struct {
 	State      NoticeState
 	Now        time.Time
 	Debtor     FiscalCode
+	Pupil      string // an id of the registry
 	Class      string
 	Campaign   string
+	Plan       string
 	ExternalID string
-	// Query is an exact number or external id.
+	// Query is an exact number or external id, or the first letters of words of
+	// the debtor's name.
 	Query            string
 	DueFrom, DueTo   Date // both included
 	PaidFrom, PaidTo time.Time
@@ -217,7 +226,10 @@ type FamilyNotice struct {
 type EventKind string
 
 const (
+	EventNoticeDrafted   EventKind = "notice.drafted"
 	EventNoticeIssued    EventKind = "notice.issued"
+	EventNoticeChanged   EventKind = "notice.changed"
+	EventNoticeRestored  EventKind = "notice.restored"
 	EventNoticePaid      EventKind = "notice.paid"
 	EventNoticeCancelled EventKind = "notice.cancelled"
 	EventReceiptRecorded EventKind = "receipt.recorded"
@@ -275,6 +287,7 @@ type OnceRecord struct {
 	Running     bool
 	Status      int
 	Location    string
+	ETag        string
 	Body        []byte // encrypted by the store
 	CreatedAt   time.Time
 	ExpiresAt   time.Time

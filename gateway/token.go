@@ -181,7 +181,10 @@ func (s *Service) Activate(ctx context.Context, req ActivateRequest, answer func
 // free says whether the notice can be given to a payer now, and ends a token
 // whose time is over.
 func (s *Service) free(tx Tx, n *Notice, now time.Time) error {
-	if err := n.Askable(now); err != nil || n.Token == nil {
+	if err := n.Askable(now); err != nil {
+		return err
+	}
+	if err := s.planFree(tx, n, false, now); err != nil || n.Token == nil {
 		return err
 	}
 	t, err := tx.Token(n.Token.ID)
@@ -201,12 +204,14 @@ func (s *Service) FindForPSP(ctx context.Context, code SchoolCode, number iuv.Nu
 		if school, err = addressed(tx, code); err != nil {
 			return err
 		}
-		n, err = tx.Notice(code, number)
-		return err
+		if n, err = tx.Notice(code, number); err != nil {
+			return err
+		}
+		if err := n.Askable(s.clock.Now()); err != nil {
+			return err
+		}
+		return s.planFree(tx, &n, false, s.clock.Now())
 	})
-	if err == nil {
-		err = n.Askable(s.clock.Now())
-	}
 	return n, school, err
 }
 

@@ -35,6 +35,8 @@ var routes = map[string]route{
 	"issueNotice":   {scope: gateway.ScopeNoticesWrite, school: true, once: inTx(IssueNoticeResponseObject.VisitIssueNoticeResponse)},
 	"issueBatch":    {scope: gateway.ScopeNoticesWrite, school: true, once: inTx(IssueBatchResponseObject.VisitIssueBatchResponse)},
 	"cancelNotice":  {scope: gateway.ScopeNoticesWrite, school: true, once: inTx(CancelNoticeResponseObject.VisitCancelNoticeResponse)},
+	"restoreNotice": {scope: gateway.ScopeNoticesWrite, school: true, once: inTx(RestoreNoticeResponseObject.VisitRestoreNoticeResponse)},
+	"changeNotice":  {scope: gateway.ScopeNoticesWrite, school: true},
 	"listNotices":   {scope: gateway.ScopeNoticesRead, school: true},
 	"searchNotices": {scope: gateway.ScopeNoticesRead, school: true},
 	"getNotice":     {scope: gateway.ScopeNoticesRead, school: true},

@@ -33,6 +33,8 @@ func TestWhoMayCall(t *testing.T) {
 		"issueNotice":        {body: noticeJSON(), status: 201},
 		"issueBatch":         {body: `{"notices":[` + noticeJSON() + `]}`, status: 201},
 		"cancelNotice":       {status: 200},
+		"restoreNotice":      {status: 200},
+		"changeNotice":       {body: `{"debtor":{"class":"3C"}}`, status: 200},
 		"listNotices":        {status: 200},
 		"searchNotices":      {body: `{"debtor":"RSSMRA10A41H501F"}`, status: 200},
 		"getNotice":          {status: 200},
@@ -57,10 +59,13 @@ func TestWhoMayCall(t *testing.T) {
 		case "createCart":
 			in.body = cartJSON(a.g.Issue())
 		}
-		if method == "POST" {
+		switch method {
+		case "POST":
 			return a.post(path+in.query, token, in.body)
+		case "GET":
+			return a.get(path+in.query, token)
 		}
-		return a.get(path+in.query, token)
+		return a.send(method, path+in.query, token, in.body)
 	}
 
 	client := func(school gateway.SchoolCode, scopes ...string) string {

@@ -44,6 +44,12 @@ const (
 	NoticePaymentStateUnknown    NoticePaymentState = "unknown"
 )
 
+// Defines values for NoticePlanOption.
+const (
+	NoticePlanOptionInstalment NoticePlanOption = "instalment"
+	NoticePlanOptionSingle     NoticePlanOption = "single"
+)
+
 // Defines values for NoticeStatus.
 const (
 	NoticeStatusCancelled NoticeStatus = "cancelled"
@@ -155,6 +161,16 @@ type NewCart struct {
 	ReturnURL string `json:"return_url,omitempty"`
 }
 
+// NewInstalment defines model for NewInstalment.
+type NewInstalment struct {
+	// AmountCents Whole euro cents.
+	AmountCents Cents  `json:"amount_cents"`
+	DueDate     string `json:"due_date"`
+
+	// Transfers Required when the notice has transfers; they must sum to the instalment.
+	Transfers []NewTransfer `json:"transfers,omitempty"`
+}
+
 // NewNotice defines model for NewNotice.
 type NewNotice struct {
 	// AmountCents Whole euro cents.
@@ -181,9 +197,15 @@ type NewNotice struct {
 	// ExternalID Your own key of the notice, unique in the school: 1 to 64 printable ASCII characters without blanks.
 	ExternalID string `json:"external_id,omitempty"`
 
+	// Instalments Parts (rate) in which the same may be paid, summing to amount_cents; each becomes a notice with a number of its own.
+	Instalments []NewInstalment `json:"instalments,omitempty"`
+
 	// Number An 18-digit notice number made elsewhere; a new one when left out.
 	Number          string `json:"number,omitempty"`
 	PayableAfterDue bool   `json:"payable_after_due,omitempty"`
+
+	// Status draft: it is not issued yet; open when left out.
+	Status string `json:"status,omitempty"`
 
 	// Taxonomy The school's when left out.
 	Taxonomy string `json:"taxonomy,omitempty"`
@@ -246,7 +268,10 @@ type NewTransfer struct {
 	Remittance string `json:"remittance,omitempty"`
 
 	// School The creditor; the school itself when left out.
-	School   string `json:"school,omitempty"`
+	School string `json:"school,omitempty"`
+
+	// Stamp A revenue stamp (marca da bollo digitale) in place of a credit; the transfer has no iban then. It can be paid online only.
+	Stamp    *Stamp `json:"stamp,omitempty"`
 	Taxonomy string `json:"taxonomy,omitempty"`
 }
 
@@ -261,18 +286,24 @@ type Notice struct {
 		FiscalCode string     `json:"fiscal_code"`
 		FullName   string     `json:"full_name"`
 	} `json:"debtor"`
-	Deduction   TextOrNull    `json:"deduction"`
-	Description string        `json:"description"`
-	DueDate     string        `json:"due_date"`
-	ExternalID  TextOrNull    `json:"external_id"`
-	Iuv         string        `json:"iuv"`
-	Number      string        `json:"number"`
-	PaidAt      InstantOrNull `json:"paid_at"`
+	Deduction   TextOrNull `json:"deduction"`
+	Description string     `json:"description"`
+	DueDate     string     `json:"due_date"`
+	ExternalID  TextOrNull `json:"external_id"`
+
+	// Held true: money arrived that does not fit, and it cannot be paid online until the school decides.
+	Held   bool          `json:"held,omitempty"`
+	Iuv    string        `json:"iuv"`
+	Number string        `json:"number"`
+	PaidAt InstantOrNull `json:"paid_at"`
 
 	// PayURL Where a payer can pay it without logging in.
 	PayURL          string         `json:"pay_url"`
 	PayableAfterDue bool           `json:"payable_after_due"`
 	Payment         *NoticePayment `json:"payment"`
+
+	// Plan Two ways of paying one debt; left out where there is one.
+	Plan *NoticePlan `json:"plan,omitempty"`
 
 	// QrCode What the QR code of the printed notice says.
 	QrCode string `json:"qr_code"`
@@ -288,6 +319,28 @@ type Notice struct {
 // NoticeBatch defines model for NoticeBatch.
 type NoticeBatch struct {
 	Items []Notice `json:"items"`
+}
+
+// NoticeChange defines model for NoticeChange.
+type NoticeChange struct {
+	// AmountCents With several transfers, give them too. An instalment's cannot change alone.
+	AmountCents *int64 `json:"amount_cents,omitempty"`
+	Debtor      struct {
+		Class    *string `json:"class,omitempty"`
+		FullName *string `json:"full_name,omitempty"`
+	} `json:"debtor,omitempty"`
+	Deduction   *string `json:"deduction,omitempty"`
+	Description *string `json:"description,omitempty"`
+	DueDate     *string `json:"due_date,omitempty"`
+
+	// Held false: money arrived that does not fit, the school has looked at it, and the notice may be paid all the same.
+	Held            *bool `json:"held,omitempty"`
+	PayableAfterDue *bool `json:"payable_after_due,omitempty"`
+
+	// Status Publishes a draft.
+	Status    string        `json:"status,omitempty"`
+	Taxonomy  *string       `json:"taxonomy,omitempty"`
+	Transfers []NewTransfer `json:"transfers,omitempty"`
 }
 
 // NoticePage defines model for NoticePage.
@@ -308,6 +361,24 @@ type NoticePayment struct {
 
 // NoticePaymentState defines model for NoticePayment.State.
 type NoticePaymentState string
+
+// NoticePlan Two ways of paying one debt; left out where there is one.
+type NoticePlan struct {
+	ID string `json:"id"`
+
+	// Instalment From 1; null for the single option.
+	Instalment *int `json:"instalment"`
+
+	// Notices The plan's notice numbers, the single option's first. Not in lists.
+	Notices []string `json:"notices,omitempty"`
+
+	// Of How many instalments there are.
+	Of     int              `json:"of"`
+	Option NoticePlanOption `json:"option"`
+}
+
+// NoticePlanOption defines model for NoticePlan.Option.
+type NoticePlanOption string
 
 // NoticeRef defines model for NoticeRef.
 type NoticeRef struct {
@@ -427,6 +498,15 @@ type Seal struct {
 	Sequence int64  `json:"sequence"`
 }
 
+// Stamp A revenue stamp (marca da bollo digitale) in place of a credit; the transfer has no iban then. It can be paid online only.
+type Stamp struct {
+	// Hash The digest of the document, in base64: 4 to 72 characters.
+	Hash string `json:"hash"`
+
+	// Province Where the payer lives: two capital letters.
+	Province string `json:"province"`
+}
+
 // TextOrNull defines model for TextOrNull.
 type TextOrNull = text
 
@@ -455,12 +535,15 @@ type TokenErrorError string
 // Transfer defines model for Transfer.
 type Transfer struct {
 	// AmountCents Whole euro cents.
-	AmountCents Cents  `json:"amount_cents"`
-	Iban        string `json:"iban"`
-	ID          int    `json:"id"`
-	Remittance  string `json:"remittance"`
-	School      string `json:"school"`
-	Taxonomy    string `json:"taxonomy"`
+	AmountCents Cents      `json:"amount_cents"`
+	Iban        TextOrNull `json:"iban"`
+	ID          int        `json:"id"`
+	Remittance  string     `json:"remittance"`
+	School      string     `json:"school"`
+
+	// Stamp A revenue stamp (marca da bollo digitale) in place of a credit; the transfer has no iban then. It can be paid online only.
+	Stamp    *Stamp `json:"stamp,omitempty"`
+	Taxonomy string `json:"taxonomy"`
 }
 
 // Cursor defines model for Cursor.
@@ -468,6 +551,9 @@ type Cursor = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
 
 // Limit defines model for Limit.
 type Limit = int
@@ -513,9 +599,15 @@ type ListNoticesParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Status The status to show now.
-	Status   NoticeStatus `form:"status,omitempty" json:"status,omitempty"`
-	Campaign string       `form:"campaign,omitempty" json:"campaign,omitempty"`
-	Class    string       `form:"class,omitempty" json:"class,omitempty"`
+	Status NoticeStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Pupil A pupil's id in the school's registry.
+	Pupil    string `form:"pupil,omitempty" json:"pupil,omitempty"`
+	Campaign string `form:"campaign,omitempty" json:"campaign,omitempty"`
+
+	// Plan The id of a plan, for its single option and instalments.
+	Plan  string `form:"plan,omitempty" json:"plan,omitempty"`
+	Class string `form:"class,omitempty" json:"class,omitempty"`
 
 	// DueFrom Due on this day or later.
 	DueFrom string `form:"due_from,omitempty" json:"due_from,omitempty"`
@@ -530,7 +622,7 @@ type ListNoticesParams struct {
 	PaidTo     string `form:"paid_to,omitempty" json:"paid_to,omitempty"`
 	ExternalID string `form:"external_id,omitempty" json:"external_id,omitempty"`
 
-	// Q An exact notice number or external_id.
+	// Q An exact notice number or external_id, or the first letters of the debtor's name: rossi ma finds Maria Rossi. Debtors without a fiscal code are not found by name.
 	Q string `form:"q,omitempty" json:"q,omitempty"`
 }
 
@@ -566,6 +658,12 @@ type SearchNoticesParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ChangeNoticeParams defines parameters for ChangeNotice.
+type ChangeNoticeParams struct {
+	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
 // CancelNoticeJSONBody defines parameters for CancelNotice.
 type CancelNoticeJSONBody = map[string]interface{}
 
@@ -574,8 +672,8 @@ type CancelNoticeParams struct {
 	// IdempotencyKey A key of your making; see above.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch The ETag that was read. When the notice has changed since, the answer is 412.
-	IfMatch string `json:"If-Match,omitempty"`
+	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -585,6 +683,20 @@ type ListEventsParams struct {
 
 	// Cursor next_cursor of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RestoreNoticeJSONBody defines parameters for RestoreNotice.
+type RestoreNoticeJSONBody struct {
+	DueDate string `json:"due_date,omitempty"`
+}
+
+// RestoreNoticeParams defines parameters for RestoreNotice.
+type RestoreNoticeParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListReceiptsParams defines parameters for ListReceipts.
@@ -623,8 +735,14 @@ type IssueBatchJSONRequestBody IssueBatchJSONBody
 // SearchNoticesJSONRequestBody defines body for SearchNotices for application/json ContentType.
 type SearchNoticesJSONRequestBody SearchNoticesJSONBody
 
+// ChangeNoticeJSONRequestBody defines body for ChangeNotice for application/json ContentType.
+type ChangeNoticeJSONRequestBody = NoticeChange
+
 // CancelNoticeJSONRequestBody defines body for CancelNotice for application/json ContentType.
 type CancelNoticeJSONRequestBody = CancelNoticeJSONBody
+
+// RestoreNoticeJSONRequestBody defines body for RestoreNotice for application/json ContentType.
+type RestoreNoticeJSONRequestBody RestoreNoticeJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -661,12 +779,18 @@ type ServerInterface interface {
 	// GetNotice Read a notice
 	// (GET /api/v1/schools/{cf}/notices/{number})
 	GetNotice(c *gin.Context, cf SchoolCode, number NoticeNumber)
+	// ChangeNotice Change a notice
+	// (PATCH /api/v1/schools/{cf}/notices/{number})
+	ChangeNotice(c *gin.Context, cf SchoolCode, number NoticeNumber, params ChangeNoticeParams)
 	// CancelNotice Take a notice back
 	// (POST /api/v1/schools/{cf}/notices/{number}/cancel)
 	CancelNotice(c *gin.Context, cf SchoolCode, number NoticeNumber, params CancelNoticeParams)
 	// ListEvents Read a notice's history
 	// (GET /api/v1/schools/{cf}/notices/{number}/events)
 	ListEvents(c *gin.Context, cf SchoolCode, number NoticeNumber, params ListEventsParams)
+	// RestoreNotice Open a cancelled notice again
+	// (POST /api/v1/schools/{cf}/notices/{number}/restore)
+	RestoreNotice(c *gin.Context, cf SchoolCode, number NoticeNumber, params RestoreNoticeParams)
 	// ListReceipts List receipts
 	// (GET /api/v1/schools/{cf}/receipts)
 	ListReceipts(c *gin.Context, cf SchoolCode, params ListReceiptsParams)
@@ -924,11 +1048,27 @@ func (siw *ServerInterfaceWrapper) ListNotices(c *gin.Context) {
 		return
 	}
 
+	// ------------- Optional query parameter "pupil" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pupil", c.Request.URL.Query(), &params.Pupil, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	// ------------- Optional query parameter "campaign" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "campaign", c.Request.URL.Query(), &params.Campaign, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter campaign: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "plan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan", c.Request.URL.Query(), &params.Plan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter plan: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1180,6 +1320,64 @@ func (siw *ServerInterfaceWrapper) GetNotice(c *gin.Context) {
 	siw.Handler.GetNotice(c, cf, number)
 }
 
+// ChangeNotice operation middleware
+func (siw *ServerInterfaceWrapper) ChangeNotice(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number NoticeNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeNoticeParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ChangeNotice(c, cf, number, params)
+}
+
 // CancelNotice operation middleware
 func (siw *ServerInterfaceWrapper) CancelNotice(c *gin.Context) {
 
@@ -1233,7 +1431,7 @@ func (siw *ServerInterfaceWrapper) CancelNotice(c *gin.Context) {
 
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
-		var IfMatch string
+		var IfMatch IfMatch
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
@@ -1311,6 +1509,86 @@ func (siw *ServerInterfaceWrapper) ListEvents(c *gin.Context) {
 	}
 
 	siw.Handler.ListEvents(c, cf, number, params)
+}
+
+// RestoreNotice operation middleware
+func (siw *ServerInterfaceWrapper) RestoreNotice(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number NoticeNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RestoreNoticeParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RestoreNotice(c, cf, number, params)
 }
 
 // ListReceipts operation middleware
@@ -1458,7 +1736,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/search", wrapper.SearchNotices)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/batch", wrapper.IssueBatch)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number", wrapper.GetNotice)
+	router.PATCH(options.BaseURL+"/api/v1/schools/:cf/notices/:number", wrapper.ChangeNotice)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/:number/cancel", wrapper.CancelNotice)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/:number/restore", wrapper.RestoreNotice)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number/events", wrapper.ListEvents)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/receipts", wrapper.ListReceipts)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/receipts/:id", wrapper.GetReceipt)
@@ -1481,6 +1761,7 @@ type CreateCartResponseObject interface {
 }
 
 type CreateCart201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -1496,6 +1777,7 @@ func (response CreateCart201JSONResponse) VisitCreateCartResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
@@ -1654,6 +1936,7 @@ type CreateSchoolResponseObject interface {
 }
 
 type CreateSchool200ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -1669,6 +1952,7 @@ func (response CreateSchool200JSONResponse) VisitCreateSchoolResponse(w http.Res
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
@@ -1676,6 +1960,7 @@ func (response CreateSchool200JSONResponse) VisitCreateSchoolResponse(w http.Res
 }
 
 type CreateSchool201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -1691,6 +1976,7 @@ func (response CreateSchool201JSONResponse) VisitCreateSchoolResponse(w http.Res
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
@@ -1812,6 +2098,7 @@ type IssueNoticeResponseObject interface {
 }
 
 type IssueNotice200ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -1827,6 +2114,7 @@ func (response IssueNotice200JSONResponse) VisitIssueNoticeResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
@@ -1834,6 +2122,7 @@ func (response IssueNotice200JSONResponse) VisitIssueNoticeResponse(w http.Respo
 }
 
 type IssueNotice201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -1849,6 +2138,7 @@ func (response IssueNotice201JSONResponse) VisitIssueNoticeResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
@@ -2016,6 +2306,56 @@ func (response GetNoticedefaultApplicationProblemPlusJSONResponse) VisitGetNotic
 	return err
 }
 
+type ChangeNoticeRequestObject struct {
+	Cf     SchoolCode   `json:"cf"`
+	Number NoticeNumber `json:"number"`
+	Params ChangeNoticeParams
+	Body   *ChangeNoticeJSONRequestBody
+}
+
+type ChangeNoticeResponseObject interface {
+	VisitChangeNoticeResponse(w http.ResponseWriter) error
+}
+
+type ChangeNotice200ResponseHeaders struct {
+	ETag string
+}
+
+type ChangeNotice200JSONResponse struct {
+	Body    Notice
+	Headers ChangeNotice200ResponseHeaders
+}
+
+func (response ChangeNotice200JSONResponse) VisitChangeNoticeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeNoticedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeNoticedefaultApplicationProblemPlusJSONResponse) VisitChangeNoticeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CancelNoticeRequestObject struct {
 	Cf     SchoolCode   `json:"cf"`
 	Number NoticeNumber `json:"number"`
@@ -2027,15 +2367,23 @@ type CancelNoticeResponseObject interface {
 	VisitCancelNoticeResponse(w http.ResponseWriter) error
 }
 
-type CancelNotice200JSONResponse Notice
+type CancelNotice200ResponseHeaders struct {
+	ETag string
+}
+
+type CancelNotice200JSONResponse struct {
+	Body    Notice
+	Headers CancelNotice200ResponseHeaders
+}
 
 func (response CancelNotice200JSONResponse) VisitCancelNoticeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2088,6 +2436,56 @@ type ListEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreNoticeRequestObject struct {
+	Cf     SchoolCode   `json:"cf"`
+	Number NoticeNumber `json:"number"`
+	Params RestoreNoticeParams
+	Body   *RestoreNoticeJSONRequestBody
+}
+
+type RestoreNoticeResponseObject interface {
+	VisitRestoreNoticeResponse(w http.ResponseWriter) error
+}
+
+type RestoreNotice200ResponseHeaders struct {
+	ETag string
+}
+
+type RestoreNotice200JSONResponse struct {
+	Body    Notice
+	Headers RestoreNotice200ResponseHeaders
+}
+
+func (response RestoreNotice200JSONResponse) VisitRestoreNoticeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreNoticedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RestoreNoticedefaultApplicationProblemPlusJSONResponse) VisitRestoreNoticeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2254,12 +2652,18 @@ type StrictServerInterface interface {
 	// GetNotice Read a notice
 	// (GET /api/v1/schools/{cf}/notices/{number})
 	GetNotice(ctx context.Context, request GetNoticeRequestObject) (GetNoticeResponseObject, error)
+	// ChangeNotice Change a notice
+	// (PATCH /api/v1/schools/{cf}/notices/{number})
+	ChangeNotice(ctx context.Context, request ChangeNoticeRequestObject) (ChangeNoticeResponseObject, error)
 	// CancelNotice Take a notice back
 	// (POST /api/v1/schools/{cf}/notices/{number}/cancel)
 	CancelNotice(ctx context.Context, request CancelNoticeRequestObject) (CancelNoticeResponseObject, error)
 	// ListEvents Read a notice's history
 	// (GET /api/v1/schools/{cf}/notices/{number}/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// RestoreNotice Open a cancelled notice again
+	// (POST /api/v1/schools/{cf}/notices/{number}/restore)
+	RestoreNotice(ctx context.Context, request RestoreNoticeRequestObject) (RestoreNoticeResponseObject, error)
 	// ListReceipts List receipts
 	// (GET /api/v1/schools/{cf}/receipts)
 	ListReceipts(ctx context.Context, request ListReceiptsRequestObject) (ListReceiptsResponseObject, error)
@@ -2706,6 +3110,52 @@ func (sh *strictHandler) GetNotice(ctx *gin.Context, cf SchoolCode, number Notic
 	}
 }
 
+// ChangeNotice operation middleware
+func (sh *strictHandler) ChangeNotice(ctx *gin.Context, cf SchoolCode, number NoticeNumber, params ChangeNoticeParams) {
+	var request ChangeNoticeRequestObject
+
+	request.Cf = cf
+	request.Number = number
+	request.Params = params
+
+	var body ChangeNoticeJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeNotice(ctx, request.(ChangeNoticeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeNotice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ChangeNoticeResponseObject); ok {
+		if err := validResponse.VisitChangeNoticeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // CancelNotice operation middleware
 func (sh *strictHandler) CancelNotice(ctx *gin.Context, cf SchoolCode, number NoticeNumber, params CancelNoticeParams) {
 	var request CancelNoticeRequestObject
@@ -2776,6 +3226,55 @@ func (sh *strictHandler) ListEvents(ctx *gin.Context, cf SchoolCode, number Noti
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListEventsResponseObject); ok {
 		if err := validResponse.VisitListEventsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RestoreNotice operation middleware
+func (sh *strictHandler) RestoreNotice(ctx *gin.Context, cf SchoolCode, number NoticeNumber, params RestoreNoticeParams) {
+	var request RestoreNoticeRequestObject
+
+	request.Cf = cf
+	request.Number = number
+	request.Params = params
+
+	var body RestoreNoticeJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RestoreNotice(ctx, request.(RestoreNoticeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestoreNotice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RestoreNoticeResponseObject); ok {
+		if err := validResponse.VisitRestoreNoticeResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

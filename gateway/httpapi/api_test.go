@@ -152,6 +152,22 @@ func (a *testAPI) post(path, token, body string, head ...string) *httptest.Respo
 	return a.do(r)
 }
 
+// send sends body as JSON, without an Idempotency-Key.
+func (a *testAPI) send(method, path, token, body string, head ...string) *httptest.ResponseRecorder {
+	a.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i < len(head); i += 2 {
+		r.Header.Set(head[i], head[i+1])
+	}
+	return a.do(r)
+}
+
 // do serves the request and checks the answer: against the document, and that
 // every answer carries what every answer must.
 func (a *testAPI) do(r *http.Request) *httptest.ResponseRecorder {

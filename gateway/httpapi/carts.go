@@ -40,7 +40,7 @@ func (h *handlers) CreateCart(ctx context.Context, r CreateCartRequestObject) (C
 	if err != nil {
 		return nil, err
 	}
-	return CreateCart201JSONResponse{cartOf(cart), CreateCart201ResponseHeaders{"/api/v1/carts/" + cart.ID}}, nil
+	return CreateCart201JSONResponse{cartOf(cart), CreateCart201ResponseHeaders{etag(cart.Version), "/api/v1/carts/" + cart.ID}}, nil
 }
 
 func (h *handlers) GetCart(ctx context.Context, r GetCartRequestObject) (GetCartResponseObject, error) {

@@ -4,6 +4,8 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,9 +26,9 @@ func (h *handlers) IssueNotice(ctx context.Context, r IssueNoticeRequestObject) 
 	n := h.noticeOf(issued[0].Notice)
 	location := "/api/v1/schools/" + r.Cf + "/notices/" + n.Number
 	if issued[0].Existed {
-		return IssueNotice200JSONResponse{n, IssueNotice200ResponseHeaders{location}}, nil
+		return IssueNotice200JSONResponse{n, IssueNotice200ResponseHeaders{etag(n.Version), location}}, nil
 	}
-	return IssueNotice201JSONResponse{n, IssueNotice201ResponseHeaders{location}}, nil
+	return IssueNotice201JSONResponse{n, IssueNotice201ResponseHeaders{etag(n.Version), location}}, nil
 }
 
 func (h *handlers) IssueBatch(ctx context.Context, r IssueBatchRequestObject) (IssueBatchResponseObject, error) {
@@ -57,11 +59,25 @@ func newNotice(n NewNotice) gateway.NewNotice {
 		Description: n.Description, Amount: money.Cents(n.AmountCents), DueDate: n.DueDate,
 		PayableAfterDue: n.PayableAfterDue, Taxonomy: n.Taxonomy, Deduction: n.Deduction,
 		ExternalID: n.ExternalID, Campaign: n.Campaign, Number: n.Number,
+		Transfers: newTransfers(n.Transfers), Draft: n.Status == string(NoticeStatusDraft),
 	}
-	for _, t := range n.Transfers {
-		out.Transfers = append(out.Transfers, gateway.NewTransfer{
-			ID: t.ID, School: t.School, IBAN: t.Iban, Amount: money.Cents(t.AmountCents), Taxonomy: t.Taxonomy, Remittance: t.Remittance,
+	for _, i := range n.Instalments {
+		out.Instalments = append(out.Instalments, gateway.NewInstalment{
+			Amount: money.Cents(i.AmountCents), DueDate: i.DueDate, Transfers: newTransfers(i.Transfers),
 		})
+	}
+	return out
+}
+
+func newTransfers(list []NewTransfer) (out []gateway.NewTransfer) {
+	for _, t := range list {
+		n := gateway.NewTransfer{
+			ID: t.ID, School: t.School, IBAN: t.Iban, Amount: money.Cents(t.AmountCents), Taxonomy: t.Taxonomy, Remittance: t.Remittance,
+		}
+		if t.Stamp != nil {
+			n.Stamp = &gateway.Stamp{Hash: t.Stamp.Hash, Province: t.Stamp.Province}
+		}
+		out = append(out, n)
 	}
 	return out
 }
@@ -91,26 +107,89 @@ func pathNumber(s string) (iuv.Number, error) {
 
 func (h *handlers) CancelNotice(ctx context.Context, r CancelNoticeRequestObject) (CancelNoticeResponseObject, error) {
 	ctx, k := begin(ctx)
-	number, err := pathNumber(r.Number)
+	n, err := h.moveNotice(ctx, r.Cf, r.Number, r.Params.IfMatch, func(ctx context.Context, number iuv.Number) (gateway.Notice, error) {
+		return h.svc.Cancel(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), number)
+	})
 	if err != nil {
 		return nil, err
 	}
-	school := gateway.SchoolCode(r.Cf)
-	if match := r.Params.IfMatch; match != "" {
-		// Locked, so that it is still this version when it is cancelled.
-		n, err := gateway.TxFromContext(ctx).LockNotice(school, number)
+	return CancelNotice200JSONResponse{h.noticeOf(n), CancelNotice200ResponseHeaders{etag(n.Version)}}, nil
+}
+
+func (h *handlers) RestoreNotice(ctx context.Context, r RestoreNoticeRequestObject) (RestoreNoticeResponseObject, error) {
+	ctx, k := begin(ctx)
+	due := ""
+	if r.Body != nil {
+		due = r.Body.DueDate
+	}
+	n, err := h.moveNotice(ctx, r.Cf, r.Number, r.Params.IfMatch, func(ctx context.Context, number iuv.Number) (gateway.Notice, error) {
+		return h.svc.Restore(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), number, due)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return RestoreNotice200JSONResponse{h.noticeOf(n), RestoreNotice200ResponseHeaders{etag(n.Version)}}, nil
+}
+
+func (h *handlers) ChangeNotice(ctx context.Context, r ChangeNoticeRequestObject) (ChangeNoticeResponseObject, error) {
+	ctx, k := begin(ctx)
+	b := r.Body
+	c := gateway.NoticeChange{
+		DebtorName: b.Debtor.FullName, Class: b.Debtor.Class, Description: b.Description, DueDate: b.DueDate,
+		Amount: (*money.Cents)(b.AmountCents), PayableAfterDue: b.PayableAfterDue, Taxonomy: b.Taxonomy, Deduction: b.Deduction,
+		Transfers: newTransfers(b.Transfers), Open: b.Status != "", Release: b.Held != nil,
+	}
+	// null empties what may be empty.
+	if c.Class == nil && k.isNull("debtor", "class") {
+		c.Class = new(string)
+	}
+	if c.Deduction == nil && k.isNull("deduction") {
+		c.Deduction = new(string)
+	}
+	n, err := h.moveNotice(ctx, r.Cf, r.Number, r.Params.IfMatch, func(ctx context.Context, number iuv.Number) (gateway.Notice, error) {
+		return h.svc.ChangeNotice(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), number, c)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ChangeNotice200JSONResponse{h.noticeOf(n), ChangeNotice200ResponseHeaders{etag(n.Version)}}, nil
+}
+
+// moveNotice runs move on the notice, when its version is one that match names.
+func (h *handlers) moveNotice(ctx context.Context, cf, number, match string, move func(context.Context, iuv.Number) (gateway.Notice, error)) (n gateway.Notice, err error) {
+	num, err := pathNumber(number)
+	if err != nil {
+		return n, err
+	}
+	if match == "" {
+		return move(ctx, num)
+	}
+	err = h.svc.Atomically(ctx, func(ctx context.Context, tx gateway.Tx) error {
+		// Locked, so that it is still this version when it is moved.
+		n, err = tx.LockNotice(gateway.SchoolCode(cf), num)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !matches(match, etag(n.Version)) {
-			return nil, problemStale
+			return problemStale
 		}
+		n, err = move(ctx, num)
+		return err
+	})
+	return n, err
+}
+
+// isNull says whether a member of the body is given as null.
+func (k *call) isNull(path ...string) bool {
+	v := json.RawMessage(k.body)
+	for _, name := range path {
+		var m map[string]json.RawMessage
+		if json.Unmarshal(v, &m) != nil {
+			return false
+		}
+		v = m[name]
 	}
-	n, err := h.svc.Cancel(ctx, k.caller.actor(), school, number)
-	if err != nil {
-		return nil, err
-	}
-	return CancelNotice200JSONResponse(h.noticeOf(n)), nil
+	return string(v) == "null"
 }
 
 // matches compares strongly (RFC 9110, section 13.1.1).
@@ -132,6 +211,7 @@ func (h *handlers) ListNotices(ctx context.Context, r ListNoticesRequestObject) 
 	var bad gateway.Invalid
 	f := gateway.NoticeFilter{
 		State: gateway.NoticeState(p.Status), Class: p.Class, Campaign: p.Campaign, ExternalID: p.ExternalID, Query: p.Q,
+		Pupil: p.Pupil, Plan: p.Plan,
 		DueFrom: day("due_from", p.DueFrom, &bad), DueTo: day("due_to", p.DueTo, &bad),
 		PaidFrom: moment("paid_from", p.PaidFrom, false, &bad), PaidTo: moment("paid_to", p.PaidTo, true, &bad),
 	}
@@ -139,6 +219,9 @@ func (h *handlers) ListNotices(ctx context.Context, r ListNoticesRequestObject) 
 		return nil, err
 	}
 	out, err := h.listNotices(ctx, r.Cf, f, p.Limit, p.Cursor)
+	if errors.Is(err, gateway.ErrTooBroad) {
+		return nil, wrong("q", "range", "too many people have a name that begins so: give more of it")
+	}
 	return ListNotices200JSONResponse{NoticePageJSONResponse(out)}, err
 }
 
@@ -217,11 +300,24 @@ func (h *handlers) noticeOf(n gateway.Notice) Notice {
 		QrCode:    iuv.QR(n.Number, string(n.School), int64(n.Amount)),
 		PayURL:    h.svc.PublicURL("/paga/" + string(n.School) + "/" + n.Number.String()),
 		Version:   n.Version, CreatedAt: n.CreatedAt, PaidAt: instant(n.PaidAt), Receipts: n.Receipts,
+		Held: n.Held,
 	}
 	out.Debtor.FiscalCode, out.Debtor.FullName, out.Debtor.Class = string(n.Debtor.Code), n.Debtor.Name, text(n.Debtor.Class)
 	for i, t := range n.Transfers {
 		out.Transfers[i] = Transfer{
-			ID: t.ID, School: string(t.School), Iban: string(t.IBAN), AmountCents: int64(t.Amount), Taxonomy: t.Taxonomy, Remittance: t.Remittance,
+			ID: t.ID, School: string(t.School), Iban: text(t.IBAN), AmountCents: int64(t.Amount), Taxonomy: t.Taxonomy, Remittance: t.Remittance,
+		}
+		if t.Stamp != nil {
+			out.Transfers[i].Stamp = &Stamp{Hash: t.Stamp.Hash, Province: t.Stamp.Province}
+		}
+	}
+	if n.Plan != "" {
+		out.Plan = &NoticePlan{ID: n.Plan, Option: NoticePlanOptionSingle, Of: n.PlanParts}
+		if n.Instalment > 0 {
+			out.Plan.Option, out.Plan.Instalment = NoticePlanOptionInstalment, &n.Instalment
+		}
+		for _, m := range n.PlanNotices {
+			out.Plan.Notices = append(out.Plan.Notices, m.String())
 		}
 	}
 	if out.Receipts == nil {

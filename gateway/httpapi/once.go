@@ -84,6 +84,9 @@ func (h *handlers) once(f StrictHandlerFunc, _ string) StrictHandlerFunc {
 		if answer.Location != "" {
 			c.Header("Location", answer.Location)
 		}
+		if answer.ETag != "" {
+			c.Header("ETag", answer.ETag)
+		}
 		if replayed {
 			c.Header("Idempotency-Replayed", "true")
 		}
@@ -176,7 +179,7 @@ func (k *keyed) keep(rec *gateway.OnceRecord, response any) error {
 	if err := k.render(response, &w); err != nil {
 		return err
 	}
-	rec.Running, rec.Status, rec.Body, rec.Location = false, w.status, w.body.Bytes(), w.head.Get("Location")
+	rec.Running, rec.Status, rec.Body, rec.Location, rec.ETag = false, w.status, w.body.Bytes(), w.head.Get("Location"), w.head.Get("ETag")
 	return nil
 }
 

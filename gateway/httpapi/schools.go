@@ -30,9 +30,9 @@ func (h *handlers) CreateSchool(ctx context.Context, r CreateSchoolRequestObject
 	}
 	location := "/api/v1/schools/" + string(school.Code)
 	if !created {
-		return CreateSchool200JSONResponse{schoolOf(school), CreateSchool200ResponseHeaders{location}}, nil
+		return CreateSchool200JSONResponse{schoolOf(school), CreateSchool200ResponseHeaders{etag(school.Version), location}}, nil
 	}
-	return CreateSchool201JSONResponse{schoolOf(school), CreateSchool201ResponseHeaders{location}}, nil
+	return CreateSchool201JSONResponse{schoolOf(school), CreateSchool201ResponseHeaders{etag(school.Version), location}}, nil
 }
 
 // ListSchools shows a school's client its own school, and an operator all.

@@ -47,6 +47,7 @@ var noticeColumns = []string{
 	"school", "number", "state", "version", "debtor_hash", "debtor_enc", "class", "description", "amount_cents", "past_amounts",
 	"due_date", "payable_after_due", "held", "taxonomy", "deduction", "external_id", "campaign", "transfers", "fingerprint",
 	"created_at", "changed_at", "paid_at", "settled_by",
+	"plan", "instalment", "plan_parts",
 }
 
 func (t *tx) copyNotices(list []gateway.Notice) error {
@@ -69,7 +70,7 @@ func (t *tx) copyNotices(list []gateway.Notice) error {
 		return append(row[:0], string(n.School), n.Number.String(), string(n.State), n.Version, hash, sealed, n.Debtor.Class,
 			n.Description, int64(n.Amount), asJSON(n.PastAmounts), due, n.PayableAfterDue, n.Held, n.Taxonomy, n.Deduction,
 			n.ExternalID, n.Campaign, asJSON(n.Transfers), n.Fingerprint[:], moment(n.CreatedAt), moment(n.ChangedAt),
-			moment(n.PaidAt), n.SettledBy), nil
+			moment(n.PaidAt), n.SettledBy, n.Plan, n.Instalment, n.PlanParts), nil
 	})
 }
 

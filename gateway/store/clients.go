@@ -59,14 +59,14 @@ func (t *tx) AppendAudit(a gateway.Audit) error {
 const onceColumn = "once.body_enc"
 
 const selectOnce = `
-SELECT scope, fingerprint, running, status, location, body_enc, created_at, expires_at
+SELECT scope, fingerprint, running, status, location, etag, body_enc, created_at, expires_at
   FROM once
  WHERE scope = $1`
 
 func (t *tx) OnceRecord(scope string) (r gateway.OnceRecord, err error) {
 	var sealed []byte
 	if err := t.sql.QueryRowContext(t.ctx, selectOnce, scope).Scan(&r.Scope, digest{&r.Fingerprint}, &r.Running, &r.Status, &r.Location,
-		&sealed, instant{&r.CreatedAt}, instant{&r.ExpiresAt}); err != nil {
+		&r.ETag, &sealed, instant{&r.CreatedAt}, instant{&r.ExpiresAt}); err != nil {
 		return gateway.OnceRecord{}, notFound(err)
 	}
 	k, err := t.key(installation)
@@ -78,11 +78,11 @@ func (t *tx) OnceRecord(scope string) (r gateway.OnceRecord, err error) {
 }
 
 const upsertOnce = `
-INSERT INTO once (scope, fingerprint, running, status, location, body_enc, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO once (scope, fingerprint, running, status, location, body_enc, created_at, expires_at, etag)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (scope) DO UPDATE
    SET fingerprint = excluded.fingerprint, running = excluded.running, status = excluded.status, location = excluded.location,
-       body_enc = excluded.body_enc, created_at = excluded.created_at, expires_at = excluded.expires_at
+       body_enc = excluded.body_enc, etag = excluded.etag, created_at = excluded.created_at, expires_at = excluded.expires_at
  WHERE once.running AND NOT excluded.running OR once.expires_at <= excluded.created_at`
 
 // PutOnce lets the database settle who takes a key: of two at once, the second
@@ -93,7 +93,7 @@ func (t *tx) PutOnce(r gateway.OnceRecord) error {
 		return err
 	}
 	return t.changed(gateway.ErrConflict, upsertOnce, r.Scope, r.Fingerprint[:], r.Running, r.Status, r.Location,
-		k.seal(onceColumn, r.Body), at(r.CreatedAt), at(r.ExpiresAt))
+		k.seal(onceColumn, r.Body), at(r.CreatedAt), at(r.ExpiresAt), r.ETag)
 }
 
 const deleteOnce = `DELETE FROM once WHERE scope = $1`

@@ -74,8 +74,8 @@ func (s sealer) open(sealed []byte, place string) ([]byte, error) {
 type dataKey struct {
 	owner string
 	sealer
-	// index is the key of look-up hashes. Only the installation's is used, so
-	// that one person is found in all schools.
+	// index is the key of look-up hashes. The installation's is used for codes,
+	// so that one person is found in all schools; a school's for names.
 	index []byte
 }
 

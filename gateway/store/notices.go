@@ -4,6 +4,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nodogate/nodogate/gateway"
@@ -21,18 +22,23 @@ const debtorColumn = "notices.debtor_enc"
 const insertNotices = `
 INSERT INTO notices (school, number, state, version, debtor_hash, debtor_enc, class, description, amount_cents, past_amounts,
        due_date, payable_after_due, held, taxonomy, deduction, external_id, campaign, transfers, fingerprint,
-       created_at, changed_at, paid_at, settled_by)
+       created_at, changed_at, paid_at, settled_by, plan, instalment, plan_parts)
 VALUES %s
     ON CONFLICT DO NOTHING
 RETURNING school, number`
 
-const noticeValues = 23
+const noticeValues = 26
 
 // InsertNotices adds notices, several with one statement. Many are streamed,
 // and only if one of them meets a key that is taken, inserted after all.
 func (t *tx) InsertNotices(list []gateway.Notice) (taken []int, err error) {
 	if t.copies(len(list)) {
-		err := t.atomically(func() error { return t.copyNotices(list) })
+		err := t.atomically(func() error {
+			if err := t.copyNotices(list); err != nil {
+				return err
+			}
+			return t.nameDebtors(list, nil)
+		})
 		if err == nil || !t.db.unique(err) {
 			return nil, err
 		}
@@ -49,6 +55,9 @@ func (t *tx) InsertNotices(list []gateway.Notice) (taken []int, err error) {
 			}
 		}
 		// A row that lost lost by its number, or else by its external id.
+		if err := t.nameDebtors(list, taken); err != nil {
+			return err
+		}
 		for _, i := range taken {
 			var there bool
 			if err := t.sql.QueryRowContext(t.ctx, selectNumberTaken, list[i].School, list[i].Number.String()).Scan(&there); err != nil {
@@ -64,6 +73,25 @@ func (t *tx) InsertNotices(list []gateway.Notice) (taken []int, err error) {
 		return nil, err
 	}
 	return taken, nil
+}
+
+// NameDebtor is for a debtor whose name was changed.
+func (t *tx) NameDebtor(n gateway.Notice) error { return t.nameDebtors([]gateway.Notice{n}, nil) }
+
+// nameDebtors makes the debtors of notices findable by name, but those left out.
+func (t *tx) nameDebtors(list []gateway.Notice, but []int) error {
+	people := make([]named, 0, len(list))
+	for i, n := range list {
+		if slices.Contains(but, i) {
+			continue
+		}
+		hash, err := t.codeHash(n.Debtor.Code)
+		if err != nil {
+			return err
+		}
+		people = append(people, named{n.School, hash, n.Debtor.Name})
+	}
+	return t.insertNames(people)
 }
 
 const selectNumberTaken = `SELECT EXISTS (SELECT 1 FROM notices WHERE school = $1 AND number = $2)`
@@ -91,7 +119,8 @@ func (t *tx) insertNotices(list []gateway.Notice) (lost []int, err error) {
 		}
 		args = append(args, n.School, n.Number.String(), n.State, n.Version, hash, sealed, n.Debtor.Class, n.Description,
 			int64(n.Amount), asJSON(n.PastAmounts), n.DueDate.String(), n.PayableAfterDue, n.Held, n.Taxonomy, n.Deduction,
-			n.ExternalID, n.Campaign, asJSON(n.Transfers), n.Fingerprint[:], at(n.CreatedAt), at(n.ChangedAt), at(n.PaidAt), n.SettledBy)
+			n.ExternalID, n.Campaign, asJSON(n.Transfers), n.Fingerprint[:], at(n.CreatedAt), at(n.ChangedAt), at(n.PaidAt), n.SettledBy,
+			n.Plan, n.Instalment, n.PlanParts)
 	}
 	rows, err := t.sql.QueryContext(t.ctx, fmt.Sprintf(insertNotices, values(len(list), noticeValues)), args...)
 	added, err := collect(rows, err, func(r row) (ref gateway.NoticeRef, err error) {
@@ -120,7 +149,7 @@ func (t *tx) insertNotices(list []gateway.Notice) (lost []int, err error) {
 const selectNotice = `
 SELECT n.school, n.number, n.seq, n.state, n.version, n.debtor_enc, n.class, n.description, n.amount_cents, n.past_amounts,
        n.due_date, n.payable_after_due, n.held, n.taxonomy, n.deduction, n.external_id, n.campaign, n.transfers, n.fingerprint,
-       n.created_at, n.changed_at, n.paid_at, n.settled_by,
+       n.created_at, n.changed_at, n.paid_at, n.settled_by, n.plan, n.instalment, n.plan_parts,
        coalesce(a.state, ''), coalesce(a.id, ''), coalesce(a.method, ''), coalesce(a.psp, ''), a.lapses_at,
        coalesce(tk.id, ''), coalesce(tk.psp, ''), tk.expires_at`
 
@@ -139,7 +168,7 @@ func (t *tx) scanNotice(r row, more ...any) (opener[gateway.Notice], error) {
 	dest := append([]any{&n.School, number{&n.Number}, &n.Seq, &n.State, &n.Version, &sealed, &n.Debtor.Class, &n.Description,
 		&n.Amount, jsonText{&n.PastAmounts}, day{&n.DueDate}, &n.PayableAfterDue, &n.Held, &n.Taxonomy, &n.Deduction,
 		&n.ExternalID, &n.Campaign, jsonText{&n.Transfers}, digest{&n.Fingerprint}, instant{&n.CreatedAt}, instant{&n.ChangedAt},
-		instant{&n.PaidAt}, &n.SettledBy, &p.State, &p.Attempt, &p.Method, &p.PSP, instant{&p.ExpiresAt},
+		instant{&n.PaidAt}, &n.SettledBy, &n.Plan, &n.Instalment, &n.PlanParts, &p.State, &p.Attempt, &p.Method, &p.PSP, instant{&p.ExpiresAt},
 		&k.ID, &k.PSP, instant{&k.ExpiresAt}}, more...)
 	if err := r.Scan(dest...); err != nil {
 		return nil, notFound(err)
@@ -165,7 +194,12 @@ func (t *tx) scanNotice(r row, more ...any) (opener[gateway.Notice], error) {
 }
 
 const selectNoticeReceipts = `,
-       (SELECT string_agg(r.id, ' ' ORDER BY r.seq) FROM receipts r WHERE r.school = n.school AND r.number = n.number)`
+       (SELECT string_agg(r.id, ' ' ORDER BY r.seq) FROM receipts r WHERE r.school = n.school AND r.number = n.number),
+       CASE WHEN n.plan <> '' THEN (
+           SELECT string_agg(m.number, ' ' ORDER BY m.instalment)
+             FROM notices m
+            WHERE m.school = n.school AND m.plan = n.plan AND m.plan <> '')
+       END`
 
 const selectOneNotice = selectNotice + selectNoticeReceipts + fromNotices + ` WHERE n.school = $1 AND n.number = $2`
 
@@ -174,15 +208,44 @@ func (t *tx) Notice(school gateway.SchoolCode, number iuv.Number) (gateway.Notic
 }
 
 func (t *tx) oneNotice(query string, args ...any) (gateway.Notice, error) {
-	var ids *string
-	n, err := opened(t.scanNotice(t.sql.QueryRowContext(t.ctx, query, args...), &ids))
-	if err == nil && ids != nil {
+	var ids, mates *string
+	n, err := opened(t.scanNotice(t.sql.QueryRowContext(t.ctx, query, args...), &ids, &mates))
+	if err != nil {
+		return n, err
+	}
+	if ids != nil {
 		n.Receipts = strings.Fields(*ids)
 	}
-	return n, err
+	if mates != nil {
+		for _, m := range strings.Fields(*mates) {
+			number, err := iuv.Parse(m)
+			if err != nil {
+				return n, err
+			}
+			n.PlanNotices = append(n.PlanNotices, number)
+		}
+	}
+	return n, nil
 }
 
-const lockNotice = `SELECT 1 FROM notices WHERE school = $1 AND number = $2`
+// The other notices of its plan are locked with a notice, in one order: what is
+// paid of a plan closes others of it.
+const lockNotice = `
+SELECT 1
+  FROM notices
+ WHERE school = $1
+   AND (number = $2
+        OR plan <> '' AND plan = (SELECT p.plan FROM notices p WHERE p.school = $1 AND p.number = $2))
+ ORDER BY number`
+
+const selectNoticesOfPlan = selectNotice + fromNotices + `
+ WHERE n.school = $1 AND n.plan = $2 AND n.plan <> ''
+ ORDER BY n.instalment`
+
+func (t *tx) NoticesOfPlan(school gateway.SchoolCode, plan string) ([]gateway.Notice, error) {
+	rows, err := t.sql.QueryContext(t.ctx, selectNoticesOfPlan, school, plan)
+	return collectOpened(rows, err, func(r row) (opener[gateway.Notice], error) { return t.scanNotice(r) })
+}
 
 // LockNotice locks before it reads, so that it reads what the last holder of the
 // lock wrote everywhere, not in the locked row alone.
@@ -259,7 +322,15 @@ func (t *tx) SaveNotice(n gateway.Notice) error {
 }
 
 func (t *tx) Notices(school gateway.SchoolCode, f gateway.NoticeFilter) ([]gateway.Notice, error) {
-	var w where
+	w, err := t.noticesWhere(school, f)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := t.sql.QueryContext(t.ctx, selectNotice+fromNotices+w.text.String(), w.args...)
+	return collectOpened(rows, err, func(r row) (opener[gateway.Notice], error) { return t.scanNotice(r) })
+}
+
+func (t *tx) noticesWhere(school gateway.SchoolCode, f gateway.NoticeFilter) (w where, err error) {
 	w.and("n.school = ?", school)
 	today := gateway.DateIn(f.Now).String()
 	switch f.State {
@@ -267,7 +338,7 @@ func (t *tx) Notices(school gateway.SchoolCode, f gateway.NoticeFilter) ([]gatew
 	case gateway.NoticeOpen:
 		w.and("n.state = 'open' AND (n.payable_after_due OR n.due_date >= ?)", today)
 	case gateway.NoticeExpired:
-		w.and("(n.state = 'expired' OR n.state = 'open' AND NOT n.payable_after_due AND n.due_date < ?)", today)
+		w.and("n.state IN ('open', 'expired') AND (n.state = 'expired' OR NOT n.payable_after_due AND n.due_date < ?)", today)
 	default:
 		w.and("n.state = ?", f.State)
 	}
@@ -276,21 +347,29 @@ func (t *tx) Notices(school gateway.SchoolCode, f gateway.NoticeFilter) ([]gatew
 	} else if f.Debtor != "" {
 		hash, err := t.codeHash(f.Debtor)
 		if err != nil {
-			return nil, err
+			return w, err
 		}
 		w.and("n.debtor_hash = ?", hash)
+	}
+	if f.Pupil != "" {
+		w.and("n.debtor_hash = (SELECT p.code_hash FROM pupils p WHERE p.school = ? AND p.id = ?)", school, f.Pupil)
+	}
+	if f.Plan != "" {
+		w.and("n.plan = ? AND n.plan <> ''", f.Plan)
 	}
 	if f.Class != "" {
 		w.and("n.class = ?", f.Class)
 	}
 	if f.Campaign != "" {
-		w.and("n.campaign = ?", f.Campaign)
+		w.and("n.campaign = ? AND n.campaign <> ''", f.Campaign)
 	}
 	if f.ExternalID != "" {
 		w.and("n.external_id = ? AND n.external_id <> ''", f.ExternalID)
 	}
 	if f.Query != "" {
-		w.and("(n.number = ? OR n.external_id = ? AND n.external_id <> '')", f.Query, f.Query)
+		if err := t.asked(&w, school, f.Query); err != nil {
+			return w, err
+		}
 	}
 	if !f.DueFrom.IsZero() {
 		w.and("n.due_date >= ?", f.DueFrom.String())
@@ -311,8 +390,28 @@ func (t *tx) Notices(school gateway.SchoolCode, f gateway.NoticeFilter) ([]gatew
 	if f.Limit > 0 {
 		w.then("LIMIT ?", f.Limit)
 	}
-	rows, err := t.sql.QueryContext(t.ctx, selectNotice+fromNotices+w.text.String(), w.args...)
-	return collectOpened(rows, err, func(r row) (opener[gateway.Notice], error) { return t.scanNotice(r) })
+	return w, nil
+}
+
+// asked finds by number, external id or the start of a name: each by its own
+// index, whatever else is asked for.
+func (t *tx) asked(w *where, school gateway.SchoolCode, q string) error {
+	codes, err := t.codesNamed(school, q)
+	if err != nil {
+		return err
+	}
+	text := "n.number IN (SELECT number FROM notices WHERE school = ? AND number = ?" +
+		" UNION ALL SELECT number FROM notices WHERE school = ? AND external_id = ? AND external_id <> ''"
+	args := []any{school, q, school, q}
+	if len(codes) > 0 {
+		text += " UNION ALL SELECT number FROM notices WHERE school = ? AND debtor_hash IN (?" + strings.Repeat(", ?", len(codes)-1) + ")"
+		args = append(args, school)
+		for _, c := range codes {
+			args = append(args, c)
+		}
+	}
+	w.and(text+")", args...)
+	return nil
 }
 
 // familyNotices finds the notices of a code's pupils, and those addressed to

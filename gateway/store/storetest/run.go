@@ -31,6 +31,8 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"NoticeRoundTrip", noticeRoundTrip},
 		{"SaveNotice", saveNotice},
 		{"NoticeFilter", noticeFilter},
+		{"NamesAreFound", namesAreFound},
+		{"Plans", plans},
 		{"Family", family},
 		{"Events", events},
 		{"Receipts", receiptsKept},
@@ -335,7 +337,11 @@ func noticeFilter(w world) {
 		9: at(9, func(n *gateway.Notice) { n.State = gateway.NoticeDraft }),
 	}
 	w.add(append(list[1:], notice(schoolB, 10))...)
-	w.update(func(tx gateway.Tx) error { return settle(tx, list[8], receipt(list[8], "r8")) })
+	w.update(func(tx gateway.Tx) error {
+		return errors.Join(settle(tx, list[8], receipt(list[8], "r8")),
+			tx.PutPupil(gateway.Pupil{School: schoolA, ID: "p-6", Code: payerCode, FirstName: "Laura", LastName: "Bianchi", Class: "1A"}),
+			tx.PutPupil(gateway.Pupil{School: schoolA, ID: "p-5", Code: gateway.Anonymous, FirstName: "Ada", LastName: "Neri", Class: "1A"}))
+	})
 	seq := func(base int) int64 {
 		return read(w, func(tx gateway.Tx) (gateway.Notice, error) { return tx.Notice(schoolA, nr(base)) }).Seq
 	}
@@ -354,6 +360,10 @@ func noticeFilter(w world) {
 		{"draft", gateway.NoticeFilter{State: gateway.NoticeDraft}, []int{9}},
 		{"debtor", gateway.NoticeFilter{Debtor: payerCode}, []int{6}},
 		{"anonymous", gateway.NoticeFilter{Debtor: gateway.Anonymous}, []int{5}},
+		{"pupil", gateway.NoticeFilter{Pupil: "p-6"}, []int{6}},
+		{"pupil without a code", gateway.NoticeFilter{Pupil: "p-5"}, nil},
+		{"no pupil", gateway.NoticeFilter{Pupil: "p-0"}, nil},
+		{"plan", gateway.NoticeFilter{Plan: "none"}, nil},
 		{"stranger", gateway.NoticeFilter{Debtor: strangerCF}, nil},
 		{"class", gateway.NoticeFilter{Class: "1A"}, []int{6}},
 		{"campaign", gateway.NoticeFilter{Campaign: "mensa"}, []int{6}},
