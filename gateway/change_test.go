@@ -322,7 +322,7 @@ func TestPlan(t *testing.T) {
 func refundsOf(t *testing.T, g *gatewaytest.Gateway, school gateway.SchoolCode) (list []gateway.Refund) {
 	t.Helper()
 	if err := g.Store.View(t.Context(), func(tx gateway.Tx) (err error) {
-		list, err = tx.Refunds(school, 100)
+		list, err = tx.Refunds(school, gateway.RefundFilter{})
 		return err
 	}); err != nil {
 		t.Fatal(err)

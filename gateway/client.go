@@ -34,6 +34,8 @@ const (
 	ScopeNoticesWrite = "notices:write"
 	ScopeReceiptsRead = "receipts:read"
 	ScopeCartsWrite   = "carts:write"
+	ScopeRefundsRead  = "refunds:read"
+	ScopeRefundsWrite = "refunds:write"
 	ScopeAdmin        = "admin"
 )
 
@@ -42,7 +44,7 @@ const (
 var Scopes = []string{
 	ScopeNoticesRead, ScopeNoticesWrite, ScopeReceiptsRead, ScopeCartsWrite,
 	"registry:read", "registry:write", "campaigns:read", "campaigns:write",
-	"refunds:read", "refunds:write", "reconciliation:read", "reconciliation:write",
+	ScopeRefundsRead, ScopeRefundsWrite, "reconciliation:read", "reconciliation:write",
 	"webhooks:read", "webhooks:write", "exports:read", "audit:read",
 }
 

@@ -563,15 +563,20 @@ func (s *Service) tell(tx Tx, kind EventKind, school SchoolCode, number iuv.Numb
 }
 
 func (s *Service) message(kind EventKind, school SchoolCode, number iuv.Number, receipt string, now time.Time) Message {
-	payload, err := json.Marshal(EventPayload{kind, school, number.String(), receipt, now})
-	if err != nil {
-		panic("gateway: " + err.Error()) // strings and a time always marshal
-	}
+	payload := eventJSON(EventPayload{Type: kind, School: school, Number: number.String(), Receipt: receipt, At: now})
 	aggregate := string(school) + "/" + number.String()
 	if number.IsZero() {
 		aggregate = string(school) + "/" + receipt
 	}
 	return Message{ID: s.newID(), School: school, Kind: "event", Aggregate: aggregate, Payload: payload, At: now}
+}
+
+func eventJSON(e EventPayload) []byte {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		panic("gateway: " + err.Error()) // strings and a time always marshal
+	}
+	return payload
 }
 
 // EventPayload is the JSON of an outbox row of kind "event". It names things;
@@ -581,5 +586,8 @@ type EventPayload struct {
 	School  SchoolCode `json:"school"`
 	Number  string     `json:"number,omitempty"`
 	Receipt string     `json:"receipt,omitempty"`
-	At      time.Time  `json:"timestamp"`
+	// Refund and its state then, of EventRefundChanged.
+	Refund      string      `json:"refund,omitempty"`
+	RefundState RefundState `json:"refund_state,omitempty"`
+	At          time.Time   `json:"timestamp"`
 }

@@ -302,14 +302,6 @@ func (s *Service) apply(tx Tx, n *Notice, rec Receipt, now time.Time) error {
 	return s.settleAttempt(tx, n, rec, now)
 }
 
-// askRefund gives the school the task to pay money of a receipt back.
-func (s *Service) askRefund(tx Tx, rec Receipt, amount money.Cents, why Anomaly, now time.Time) error {
-	return tx.InsertRefund(Refund{
-		ID: s.newID(), School: rec.School, Receipt: rec.ID, Amount: amount, Reason: string(why),
-		State: RefundRequested, RequestedBy: ActorSystem.Name, CreatedAt: now, ChangedAt: now,
-	})
-}
-
 // settleAttempt marks the notice settled in the live attempt that the receipt
 // came from. A receipt that names another cart (paymentNote) was paid
 // elsewhere: that attempt goes on, and says itself how it ends.
@@ -405,25 +397,6 @@ const (
 	EvidenceRefused      EvidenceKind = "refused"
 	EvidenceSyntax       EvidenceKind = "syntax"
 )
-
-// Refund is a task for the school: money to give back (rimborso).
-type Refund struct {
-	ID          string
-	School      SchoolCode
-	Receipt     string
-	Amount      money.Cents
-	Reason      string
-	State       RefundState
-	RequestedBy string
-	CreatedAt   time.Time
-	ChangedAt   time.Time
-}
-
-// RefundState is the state of a refund. Stored and sent: never renamed.
-type RefundState string
-
-// RefundRequested is the state every refund begins in.
-const RefundRequested RefundState = "requested"
 
 // Receipt finds one receipt of a school with its bytes; ErrNotFound.
 func (s *Service) Receipt(ctx context.Context, school SchoolCode, id string) (Receipt, error) {

@@ -153,6 +153,7 @@ type metrics struct {
 	evidence *prometheus.CounterVec
 	// unresolved counts payments that no PSP could tell the end of in a day.
 	unresolved prometheus.Counter
+	refunds    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -170,6 +171,12 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "nodogate_attempts_unresolved_total", Help: "Payments whose end no PSP could tell within a day: a person has to ask.",
 		}),
 	}
+	m.refunds = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "nodogate_psp_refunds_total", Help: "Payments that PSPs were asked to give back, by what came of it: unresolved and twice need a person.",
+	}, []string{"outcome"})
+	for _, outcome := range []string{"done", "refused", "unresolved", "twice"} {
+		m.refunds.WithLabelValues(outcome)
+	}
 	// Every series exists from the start: an alarm on an increase would miss
 	// the first anomaly of a series that appears with the value 1.
 	for _, c := range []Channel{ChannelNode, ChannelPSP, ChannelConnector} {
@@ -182,7 +189,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		m.evidence.WithLabelValues(string(k))
 	}
 	if reg != nil {
-		reg.MustRegister(m.issued, m.receipts, m.evidence, m.unresolved)
+		reg.MustRegister(m.issued, m.receipts, m.evidence, m.unresolved, m.refunds)
 	}
 	return m
 }

@@ -84,7 +84,19 @@ type Tx interface {
 	InsertEvidence(Evidence) error
 	Evidence(kind EvidenceKind, limit int) ([]Evidence, error) // with Raw, newest first
 	InsertRefund(Refund) error
-	Refunds(school SchoolCode, limit int) ([]Refund, error) // newest first
+	Refund(school SchoolCode, id string) (Refund, error) // with Notice and AtPSP
+	Refunds(school SchoolCode, f RefundFilter) ([]Refund, error)
+	// RefundsOfReceipt lists a receipt's refunds, oldest first.
+	RefundsOfReceipt(school SchoolCode, receipt string) ([]Refund, error)
+	// LockReceipt guards a receipt's refunds: Save… and Insert… of them are under it.
+	LockReceipt(school SchoolCode, id string) error
+	SaveRefund(Refund) error
+	InsertPSPRefund(PSPRefund) error // ErrConflict: the attempt has one
+	PSPRefund(attempt string) (PSPRefund, error)
+	SavePSPRefund(PSPRefund) error
+	// ClaimPSPRefunds takes those that are being asked and whose AskAt is at or
+	// before now, as ClaimPolls does.
+	ClaimPSPRefunds(now, until time.Time, limit int) ([]PSPRefund, error)
 
 	InsertCart(Cart) error // ErrConflict: the RequestKey is taken
 	Cart(id string) (Cart, error)
@@ -236,6 +248,7 @@ const (
 	EventReceiptAnomaly  EventKind = "receipt.anomaly"
 	EventPaymentStarted  EventKind = "payment.started"
 	EventPaymentEnded    EventKind = "payment.ended"
+	EventRefundChanged   EventKind = "refund.changed"
 )
 
 // Event is one line of a notice's history. Only added.
@@ -249,7 +262,10 @@ type Event struct {
 	Anomaly Anomaly
 	Attempt string
 	State   AttemptState // of the attempt, for payment events
-	At      time.Time
+	// Refund and its state then, for refund events.
+	Refund      string
+	RefundState RefundState
+	At          time.Time
 }
 
 // Message is a row of the outbox: something to tell the world, written with the

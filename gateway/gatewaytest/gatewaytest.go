@@ -148,7 +148,7 @@ func (g *Gateway) CountEvidence(kind gateway.EvidenceKind) (n int) {
 func (g *Gateway) CountRefunds(school gateway.SchoolCode) (n int) {
 	g.T.Helper()
 	must(g.T, g.Store.View(context.Background(), func(tx gateway.Tx) error {
-		list, err := tx.Refunds(school, 1000)
+		list, err := tx.Refunds(school, gateway.RefundFilter{})
 		n = len(list)
 		return err
 	}))

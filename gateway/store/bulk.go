@@ -74,14 +74,14 @@ func (t *tx) copyNotices(list []gateway.Notice) error {
 	})
 }
 
-var eventColumns = []string{"school", "number", "kind", "actor_kind", "actor_name", "receipt", "anomaly", "attempt", "state", "at"}
+var eventColumns = []string{"school", "number", "kind", "actor_kind", "actor_name", "receipt", "anomaly", "attempt", "state", "refund", "refund_state", "at"}
 
 func (t *tx) copyEvents(list []gateway.Event) error {
 	row := make([]any, eventValues)
 	return t.copy("events", eventColumns, len(list), func(i int) ([]any, error) {
 		e := &list[i]
 		return append(row[:0], string(e.School), e.Number.String(), string(e.Kind), e.Actor.Kind, e.Actor.Name, e.Receipt,
-			string(e.Anomaly), e.Attempt, string(e.State), moment(e.At)), nil
+			string(e.Anomaly), e.Attempt, string(e.State), e.Refund, string(e.RefundState), moment(e.At)), nil
 	})
 }
 

@@ -26,17 +26,3 @@ func (t *tx) Evidence(kind gateway.EvidenceKind, limit int) ([]gateway.Evidence,
 		}, err
 	})
 }
-
-const selectRefunds = `
-SELECT school, id, receipt, amount_cents, reason, state, requested_by, created_at, changed_at
-  FROM refunds
- WHERE school = $1
- ORDER BY created_at DESC, id LIMIT $2`
-
-func (t *tx) Refunds(school gateway.SchoolCode, limit int) ([]gateway.Refund, error) {
-	rows, err := t.sql.QueryContext(t.ctx, selectRefunds, school, limit)
-	return collect(rows, err, func(r row) (f gateway.Refund, err error) {
-		err = r.Scan(&f.School, &f.ID, &f.Receipt, &f.Amount, &f.Reason, &f.State, &f.RequestedBy, instant{&f.CreatedAt}, instant{&f.ChangedAt})
-		return f, err
-	})
-}

@@ -89,6 +89,30 @@ SELECT c.school, c.cart
   FROM cart_notices c
   JOIN carts k ON k.id = c.cart
  WHERE k.state = 'closed_ok' AND NOT c.settled`},
+	{"section 4: refunds give back no more than was received", `
+SELECT f.school, f.receipt
+  FROM refunds f
+  JOIN receipts r ON r.school = f.school AND r.id = f.receipt
+ WHERE f.state <> 'rejected'
+ GROUP BY f.school, f.receipt, r.amount_cents
+HAVING sum(f.amount_cents) > r.amount_cents`},
+	{"section 4: another approved a refund than asked for it", `
+SELECT school, id
+  FROM refunds
+ WHERE state IN ('approved', 'executed') AND (decided_by = '' OR execution = '' OR requested_kind = decided_kind AND requested_by = decided_by)`},
+	{"section 4: a refund of a PSP's is executed when the PSP did it", `
+SELECT f.school, f.id
+  FROM refunds f
+  LEFT JOIN psp_refunds p ON p.attempt = f.attempt
+ WHERE f.execution = 'psp' AND (p.attempt IS NULL OR p.state NOT IN ('asking', 'done') OR (f.state = 'executed') <> (p.state = 'done'))`},
+	{"section 4: a PSP gives back a payment whose refunds are all approved", `
+SELECT k.school, k.id
+  FROM psp_refunds p
+  JOIN tokens k ON k.attempt = p.attempt
+  LEFT JOIN receipts r ON r.school = k.school AND r.receipt_id = k.id AND r.role = 'creditor'
+  LEFT JOIN refunds f ON f.school = r.school AND f.receipt = r.id AND f.attempt = p.attempt AND f.amount_cents = r.amount_cents
+       AND f.state IN ('approved', 'executed')
+ WHERE p.state = 'asking' AND f.id IS NULL`},
 	{"section 4: a notice settled in a cart is paid", `
 SELECT c.school, c.number
   FROM cart_notices c

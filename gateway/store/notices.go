@@ -488,10 +488,10 @@ func (t *tx) FamilyMaySee(code gateway.FiscalCode, school gateway.SchoolCode, nu
 }
 
 const insertEvents = `
-INSERT INTO events (school, number, kind, actor_kind, actor_name, receipt, anomaly, attempt, state, at)
+INSERT INTO events (school, number, kind, actor_kind, actor_name, receipt, anomaly, attempt, state, refund, refund_state, at)
 VALUES %s`
 
-const eventValues = 10
+const eventValues = 12
 
 func (t *tx) AppendEvents(events ...gateway.Event) error {
 	if t.copies(len(events)) {
@@ -500,7 +500,7 @@ func (t *tx) AppendEvents(events ...gateway.Event) error {
 	for from, n := range chunks(len(events)) {
 		args := make([]any, 0, n*eventValues)
 		for _, e := range events[from : from+n] {
-			args = append(args, e.School, e.Number.String(), e.Kind, e.Actor.Kind, e.Actor.Name, e.Receipt, e.Anomaly, e.Attempt, e.State, at(e.At))
+			args = append(args, e.School, e.Number.String(), e.Kind, e.Actor.Kind, e.Actor.Name, e.Receipt, e.Anomaly, e.Attempt, e.State, e.Refund, e.RefundState, at(e.At))
 		}
 		if _, err := t.sql.ExecContext(t.ctx, fmt.Sprintf(insertEvents, values(n, eventValues)), args...); err != nil {
 			return err
@@ -510,7 +510,7 @@ func (t *tx) AppendEvents(events ...gateway.Event) error {
 }
 
 const selectEvents = `
-SELECT school, number, seq, kind, actor_kind, actor_name, receipt, anomaly, attempt, state, at
+SELECT school, number, seq, kind, actor_kind, actor_name, receipt, anomaly, attempt, state, refund, refund_state, at
   FROM events
  WHERE school = $1 AND number = $2
  ORDER BY seq`
@@ -518,7 +518,7 @@ SELECT school, number, seq, kind, actor_kind, actor_name, receipt, anomaly, atte
 func (t *tx) Events(school gateway.SchoolCode, n iuv.Number) ([]gateway.Event, error) {
 	rows, err := t.sql.QueryContext(t.ctx, selectEvents, school, n.String())
 	return collect(rows, err, func(r row) (e gateway.Event, err error) {
-		err = r.Scan(&e.School, number{&e.Number}, &e.Seq, &e.Kind, &e.Actor.Kind, &e.Actor.Name, &e.Receipt, &e.Anomaly, &e.Attempt, &e.State, instant{&e.At})
+		err = r.Scan(&e.School, number{&e.Number}, &e.Seq, &e.Kind, &e.Actor.Kind, &e.Actor.Name, &e.Receipt, &e.Anomaly, &e.Attempt, &e.State, &e.Refund, &e.RefundState, instant{&e.At})
 		return e, err
 	})
 }

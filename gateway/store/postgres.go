@@ -24,13 +24,14 @@ var postgresDialect = dialect{
 	together:  "SELECT pg_advisory_unlock(hashtext('nodogate migrations'), hashtext(current_schema()))",
 	// An array is computed once; a subquery after IN might be run again, and
 	// claim more.
-	claim:      fmt.Sprintf(claimMessages, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
-	claimPolls: fmt.Sprintf(claimPolls, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
-	insertTry:  fmt.Sprintf(insertDeliveryTry, "TIMESTAMPTZ", "BYTEA"),
-	unique:     func(err error) bool { return pgCode(err) == "23505" },
-	anyOf:      " = ANY($2)",
-	list:       func(ids []string) any { return ids },
-	copies:     true,
+	claim:           fmt.Sprintf(claimMessages, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
+	claimPolls:      fmt.Sprintf(claimPolls, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
+	insertTry:       fmt.Sprintf(insertDeliveryTry, "TIMESTAMPTZ", "BYTEA"),
+	claimPSPRefunds: fmt.Sprintf(claimPSPRefunds, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
+	unique:          func(err error) bool { return pgCode(err) == "23505" },
+	anyOf:           " = ANY($2)",
+	list:            func(ids []string) any { return ids },
+	copies:          true,
 	retry: func(err error) bool { // serialization_failure, deadlock_detected
 		code := pgCode(err)
 		return code == "40001" || code == "40P01"

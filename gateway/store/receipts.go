@@ -152,13 +152,3 @@ func (t *tx) InsertEvidence(e gateway.Evidence) error {
 		k.owner, k.seal(evidenceColumn, e.Raw), at(e.Received))
 	return err
 }
-
-const insertRefund = `
-INSERT INTO refunds (school, id, receipt, amount_cents, reason, state, requested_by, created_at, changed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
-
-func (t *tx) InsertRefund(r gateway.Refund) error {
-	_, err := t.sql.ExecContext(t.ctx, insertRefund, r.School, r.ID, r.Receipt, int64(r.Amount), r.Reason, r.State, r.RequestedBy,
-		at(r.CreatedAt), at(r.ChangedAt))
-	return err
-}

@@ -22,12 +22,14 @@ import (
 
 var sqliteDialect = dialect{
 	name: goose.DialectSQLite3, folder: "sqlite",
-	view:       &sql.TxOptions{ReadOnly: true},
-	claim:      fmt.Sprintf(claimMessages, "IN (", ")"), // there is one writer
-	claimPolls: fmt.Sprintf(claimPolls, "IN (", ")"),
-	anyOf:      " IN (SELECT value FROM json_each($2))",
-	list:       func(ids []string) any { return asJSON(ids) },
-	insertTry:  fmt.Sprintf(insertDeliveryTry, "TEXT", "BLOB"),
+	view:            &sql.TxOptions{ReadOnly: true},
+	claim:           fmt.Sprintf(claimMessages, "IN (", ")"), // there is one writer
+	claimPolls:      fmt.Sprintf(claimPolls, "IN (", ")"),
+	claimPSPRefunds: fmt.Sprintf(claimPSPRefunds, "IN (", ")"),
+
+	anyOf:     " IN (SELECT value FROM json_each($2))",
+	list:      func(ids []string) any { return asJSON(ids) },
+	insertTry: fmt.Sprintf(insertDeliveryTry, "TEXT", "BLOB"),
 	unique: func(err error) bool {
 		var e *sqlite.Error
 		return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)

@@ -64,6 +64,8 @@ type dialect struct {
 	claim     string // the query of ClaimMessages
 	// claimPolls is the query of ClaimPolls.
 	claimPolls string
+	// claimPSPRefunds is the query of ClaimPSPRefunds.
+	claimPSPRefunds string
 	// anyOf ends a condition on a column that is to be one of a list, the
 	// statement's argument $2, and list makes that argument.
 	anyOf string

@@ -470,8 +470,9 @@ func fill(w world) {
 		return errors.Join(
 			settle(tx, n, receipt(n, "r-1")),
 			tx.InsertEvidence(gateway.Evidence{ID: "e-1", Kind: gateway.EvidenceSyntax, Raw: []byte("<a>RSSMRA80A01H501U</a>"), Received: Now()}),
-			tx.InsertRefund(gateway.Refund{School: schoolA, ID: "f-1", Receipt: "r-1", Amount: 1, Reason: "double_payment", State: gateway.RefundRequested, CreatedAt: Now(), ChangedAt: Now()}),
+			tx.InsertRefund(gateway.Refund{School: schoolA, ID: "f-1", Receipt: "r-1", Amount: 1, Reason: "di Mario", Holder: "Laura Bianchi", State: gateway.RefundRequested, CreatedAt: Now(), ChangedAt: Now(), Version: 1}),
 			tx.InsertCart(cart("c-1", n)), tx.InsertAttempt(attempt("a-1", "c-1"), refs(1)),
+			tx.InsertPSPRefund(gateway.PSPRefund{Attempt: "a-1", PSP: "BANK", State: gateway.PSPRefundDone, CreatedAt: Now(), ChangedAt: Now()}),
 			tx.PutPupil(p), tx.PutPayer(y), tx.LinkPayer(gateway.Link{School: schoolA, Pupil: "p-1", Payer: "y-1", Relation: "mother", Since: Now(), By: user}),
 			tx.InsertAccount(acc), tx.Enqueue(message("m-1", "A/1")),
 			tx.InsertClient(gateway.Client{ID: "ngc_1", Name: "Registro", School: schoolA, CreatedAt: Now()}),
@@ -691,6 +692,14 @@ func invariantsSeeBreaks(w world) {
 		{"I5", `UPDATE cart_notices SET school = '77777777777'`, `UPDATE cart_notices SET school = '80014480828'`},
 		{"I5", `UPDATE attempt_notices SET number = '3'`, `UPDATE attempt_notices SET number = '` + nr(1).String() + `'`},
 		{"section 4", `UPDATE carts SET state = 'closed_ok'`, `UPDATE carts SET state = 'open'`},
+		{"give back no more", `UPDATE refunds SET amount_cents = 1651`, `UPDATE refunds SET amount_cents = 1`},
+		{"another approved", `UPDATE refunds SET state = 'approved'`, `UPDATE refunds SET state = 'requested'`},
+		{"another approved", `UPDATE refunds SET state = 'executed', execution = 'school', requested_by = 'ada', requested_kind = 'client', decided_by = 'ada', decided_kind = 'client'`,
+			`UPDATE refunds SET state = 'requested', execution = '', decided_by = '', decided_kind = ''`},
+		{"when the PSP did it", `UPDATE refunds SET execution = 'psp'`, `UPDATE refunds SET execution = ''`},
+		{"when the PSP did it", `UPDATE refunds SET state = 'approved', execution = 'psp', attempt = 'a-1', decided_by = 'ada'`,
+			`UPDATE refunds SET state = 'requested', execution = '', attempt = '', decided_by = ''`},
+		{"refunds are all approved", `UPDATE psp_refunds SET state = 'asking', ask_at = created_at`, `UPDATE psp_refunds SET state = 'done', ask_at = NULL`},
 		{"I5", `UPDATE data_keys SET owner = 'x' WHERE owner = '77777777777'`, `UPDATE data_keys SET owner = '77777777777' WHERE owner = 'x'`},
 	} {
 		if _, err := db.ExecContext(w.Context(), c.breaks); err != nil {

@@ -38,7 +38,10 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Receipts", receiptsKept},
 		{"ReceiptFilter", receiptFilter},
 		{"Seal", seal},
-		{"EvidenceAndRefunds", evidenceAndRefunds},
+		{"Evidence", evidence},
+		{"Refunds", refunds},
+		{"PSPRefunds", pspRefunds},
+		{"RefundsOfTheVersionBefore", oldRefunds},
 		{"Carts", carts},
 		{"Attempts", attempts},
 		{"DueAttempts", dueAttempts},
@@ -593,16 +596,14 @@ func seal(w world) {
 	equal(w, "Seal", got.Seal, &gateway.Seal{Sequence: 1, Hash: [32]byte(hash)})
 }
 
-func evidenceAndRefunds(w world) {
+func evidence(w world) {
 	n := notice(schoolA, 1)
 	w.add(n)
 	e := gateway.Evidence{ID: "e-1", Kind: gateway.EvidenceAltered, Operation: "paSendRT", School: schoolA, ReceiptID: "x", Number: n.Number.String(), Raw: []byte("<a/>"), Received: Now()}
 	foreign, none := e, e
-	refund := gateway.Refund{School: schoolA, ID: "f-1", Receipt: "r-1", Amount: 1650, Reason: "double_payment", State: gateway.RefundRequested, RequestedBy: "system", CreatedAt: Now(), ChangedAt: Now()}
 	foreign.ID, foreign.School, none.ID, none.School, none.Raw = "e-2", "00000000000", "e-3", "", nil
 	w.update(func(tx gateway.Tx) error {
-		return errors.Join(tx.InsertEvidence(e), tx.InsertEvidence(foreign), tx.InsertEvidence(none), settle(tx, n, receipt(n, "r-1")),
-			tx.InsertRefund(refund))
+		return errors.Join(tx.InsertEvidence(e), tx.InsertEvidence(foreign), tx.InsertEvidence(none), settle(tx, n, receipt(n, "r-1")))
 	})
 	var owners string
 	if err := w.raw().QueryRowContext(w.Context(), `SELECT string_agg(owner, ' ' ORDER BY seq) FROM evidence`).Scan(&owners); err != nil {
@@ -618,10 +619,6 @@ func evidenceAndRefunds(w world) {
 	equal(w, "Evidence, one", len(list), 1)
 	list = read(w, func(tx gateway.Tx) ([]gateway.Evidence, error) { return tx.Evidence(gateway.EvidenceSyntax, 10) })
 	equal(w, "Evidence of another kind", len(list), 0)
-	for school, want := range map[gateway.SchoolCode][]gateway.Refund{schoolA: {refund}, schoolB: nil} {
-		got := read(w, func(tx gateway.Tx) ([]gateway.Refund, error) { return tx.Refunds(school, 10) })
-		equal(w, "Refunds", got, want)
-	}
 }
 
 func carts(w world) {
