@@ -58,6 +58,8 @@ type Fixture struct {
 	// Ask and Cancel are for a PSP that can be asked, and that takes back.
 	Ask    Ask
 	Cancel Cancel
+	// Refund is for a PSP that gives payments back.
+	Refund Refund
 }
 
 // Ask is how a Poller's PSP answers a question about the payment Reference.
@@ -167,6 +169,11 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 		t.Errorf("it takes back: %t; the fixture says how: %t", can.Cancel, f.Cancel.Done != nil)
 	} else if can.Cancel {
 		t.Run("Cancel", func(t *testing.T) { runCancel(t, fixture) })
+	}
+	if can.Refund != (f.Refund.Done != nil) {
+		t.Errorf("it gives back: %t; the fixture says how: %t", can.Refund, f.Refund.Done != nil)
+	} else if can.Refund {
+		t.Run("Refund", func(t *testing.T) { runRefund(t, fixture) })
 	}
 }
 

@@ -39,7 +39,10 @@ type connector struct {
 	key connectors.WebhookKey
 }
 
-var _ connectors.Listener = (*connector)(nil)
+var (
+	_ connectors.Listener = (*connector)(nil)
+	_ connectors.Refunder = (*connector)(nil)
+)
 
 func newConnector(cfg connectors.DriverConfig) (connectors.Connector, error) {
 	if cfg.Secret == "" {
@@ -81,6 +84,37 @@ func (c *connector) Start(ctx context.Context, order gateway.Order) (gateway.Sta
 	return gateway.Started{
 		Redirect: page, Reference: answer.IDPSPTransaction, Timeout: time.Duration(answer.Timeout) * time.Millisecond,
 	}, nil
+}
+
+// Refund asks the PSP to give the transaction back. The API has no part of one,
+// and one that was given back before is CANCELED: asking again is safe.
+func (c *connector) Refund(ctx context.Context, p gateway.Payment) error {
+	if p.Reference == "" {
+		return fmt.Errorf("%w: the PSP never said how it calls the payment", gateway.ErrRefused)
+	}
+	resp, err := c.Post(ctx, "redirections/refunds", refundRequest{p.Attempt, p.Reference, refundAction})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("post redirections/refunds: status %d: %w", resp.StatusCode, gateway.ErrOutcomeUnknown)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	var answer refundResponse
+	if json.Unmarshal(body, &answer) != nil || answer.IDTransaction != p.Attempt {
+		return fmt.Errorf("post redirections/refunds: %w: the answer is not about this payment", gateway.ErrOutcomeUnknown)
+	}
+	switch answer.Outcome {
+	case outcomeOK, outcomeCanceled:
+		return nil
+	case outcomeKO:
+		return fmt.Errorf("post redirections/refunds: %w", gateway.ErrRefused)
+	}
+	return fmt.Errorf("post redirections/refunds: %w: no such outcome", gateway.ErrOutcomeUnknown)
 }
 
 var outcomePath = regexp.MustCompile(`\A/redirections/([0-9a-f]{32})/outcomes\z`)

@@ -45,6 +45,28 @@ func TestConnector(t *testing.T) {
 				io.WriteString(w, `{"status":400,"detail":"famiglia@posta.example is no address","idTransaction":"`+attempt+`"}`)
 			},
 			Signature: connectors.WebhookSignature,
+			Refund: connectortest.Refund{
+				Done: map[string]http.HandlerFunc{
+					"ok":            refunded(`{"idTransaction":"`+attempt+`","outcome":"OK"}`, 200),
+					"ok, and more":  refunded(`{"idTransaction":"`+attempt+`","outcome":"OK","new":[1]}`, 200),
+					"already given": refunded(`{"idTransaction":"`+attempt+`","outcome":"CANCELED"}`, 200),
+				},
+				Refused: map[string]http.HandlerFunc{
+					"KO":         refunded(`{"idTransaction":"`+attempt+`","outcome":"KO"}`, 200),
+					"wrong":      refunded(`{"status":400,"detail":"Bad request","idTransaction":"`+attempt+`"}`, 400),
+					"not theirs": refunded(`{"status":404,"detail":"Transaction not found","idTransaction":"`+attempt+`"}`, 404),
+				},
+				Senseless: map[string]http.HandlerFunc{
+					"another payment":        refunded(`{"idTransaction":"`+attempt[1:]+`0","outcome":"OK"}`, 200),
+					"no payment":             refunded(`{"outcome":"OK"}`, 200),
+					"another outcome":        refunded(`{"idTransaction":"`+attempt+`","outcome":"ok"}`, 200),
+					"no outcome":             refunded(`{"idTransaction":"`+attempt+`"}`, 200),
+					"an outcome of ours":     refunded(`{"idTransaction":"`+attempt+`","outcome":"EXPIRED"}`, 200),
+					"accepted only":          refunded(`{"idTransaction":"`+attempt+`","outcome":"OK"}`, 202),
+					"created":                refunded(`{"idTransaction":"`+attempt+`","outcome":"OK"}`, 201),
+					"a failure that says OK": refunded(`{"idTransaction":"`+attempt+`","outcome":"OK"}`, 500),
+				},
+			},
 			Callback: func(c connectortest.Callback) gateway.Callback {
 				body := c.Body
 				if body == nil {
@@ -58,6 +80,58 @@ func TestConnector(t *testing.T) {
 			},
 		}
 	})
+}
+
+func refunded(body string, status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}
+}
+
+func TestRefundSendsThePayment(t *testing.T) {
+	t.Parallel()
+	var got []byte
+	calls := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		if r.Method != http.MethodPost || r.URL.Path != "/pay/redirections/refunds" || r.Header.Get("Ocp-Apim-Subscription-Key") != connectortest.Secret {
+			t.Errorf("%s %s with the key %q", r.Method, r.URL, r.Header.Get("Ocp-Apim-Subscription-Key"))
+		}
+		got, _ = io.ReadAll(r.Body)
+		refunded(`{"idTransaction":"`+attempt+`","outcome":"OK"}`, 200)(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	set := connectortest.New(t, Driver, srv.URL+"/pay/", io.Discard)
+	if !set.Abilities(connectortest.PSP).Refund {
+		t.Error("the Set does not know that it can")
+	}
+	if err := set.Refund(t.Context(), connectortest.PSP, gateway.Payment{Attempt: attempt, Reference: "psp-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"idTransaction":"` + attempt + `","idPSPTransaction":"psp-1","action":"refund"}`; string(got) != want {
+		t.Errorf("sent %s, want %s", got, want)
+	}
+	if err := valid(t, "RefundRequest", got); err != nil {
+		t.Error(err)
+	}
+	// A payment that the PSP never named cannot be named to it.
+	if err := set.Refund(t.Context(), connectortest.PSP, gateway.Payment{Attempt: attempt}); !errors.Is(err, gateway.ErrRefused) || calls != 1 {
+		t.Errorf("without its id: %v after %d calls, want ErrRefused and nothing sent", err, calls)
+	}
+}
+
+func TestRefundAnswersAreThoseOfTheOpenAPI(t *testing.T) {
+	t.Parallel()
+	for _, outcome := range []string{outcomeOK, outcomeKO, outcomeCanceled} {
+		if err := valid(t, "RefundResponse", []byte(`{"idTransaction":"`+attempt+`","outcome":"`+outcome+`"}`)); err != nil {
+			t.Errorf("%s: %v", outcome, err)
+		}
+	}
+	if got := len(schema(t, "RefundOutcome").Enum); got != 3 {
+		t.Errorf("the OpenAPI has %d outcomes, we read 3", got)
+	}
 }
 
 // accept answers as the PSP; change may spoil what it says.

@@ -162,6 +162,23 @@ type resultResponse struct {
 	Outcome       string `json:"outcome"`
 }
 
+// refundRequest is RefundRequest. Its action is an open text; the sample's is the
+// only one that is known.
+type refundRequest struct {
+	IDTransaction    string `json:"idTransaction"`
+	IDPSPTransaction string `json:"idPSPTransaction"`
+	Action           string `json:"action"`
+}
+
+const refundAction = "refund"
+
+// refundResponse is RefundResponse: OK; KO, there was an error; CANCELED, it was
+// given back already.
+type refundResponse struct {
+	IDTransaction string `json:"idTransaction"`
+	Outcome       string `json:"outcome"`
+}
+
 // problem is ProblemJson.
 type problem struct {
 	Title         string `json:"title"`

@@ -70,7 +70,8 @@ type redirection struct {
 	request redirectRequest // never changed
 	until   time.Time       // never changed
 
-	state pageState // guarded by Server.mu
+	state    pageState // guarded by Server.mu
+	refunded bool      // guarded by Server.mu
 }
 
 // postRedirections opens a payment, as RetrieveRedirectUrl does.
@@ -123,6 +124,65 @@ func (s *Server) postRedirections(w http.ResponseWriter, r *http.Request) {
 		"amount":           *request.Amount,
 		"timeout":          timeout.Milliseconds(),
 	})
+}
+
+// postRefunds gives a payment back, as RefundTransaction does.
+func (s *Server) postRefunds(w http.ResponseWriter, r *http.Request) {
+	psp, mode := s.find(r)
+	switch {
+	case psp == nil || psp.Connector != redirectName:
+		fail(w, http.StatusNotFound, "Not found", "no PSP with this id")
+		return
+	case mode == ModeDown:
+		fail(w, http.StatusServiceUnavailable, "Service unavailable", "")
+		return
+	case r.Header.Get("Ocp-Apim-Subscription-Key") != s.cfg.Secrets(string(psp.ID)):
+		fail(w, http.StatusUnauthorized, "Unauthorized", "")
+		return
+	}
+	var in struct {
+		IDTransaction    string `json:"idTransaction"`
+		IDPSPTransaction string `json:"idPSPTransaction"`
+		Action           string `json:"action"`
+	}
+	if json.NewDecoder(r.Body).Decode(&in) != nil || utf8.RuneCountInString(in.IDTransaction) != 32 || in.IDPSPTransaction == "" || in.Action != "refund" {
+		fail(w, http.StatusBadRequest, "Bad request", "idTransaction of 32 characters, idPSPTransaction and action refund are required")
+		return
+	}
+	if mode == ModeSlow && !s.think(r) {
+		return
+	}
+	outcome := s.refund(psp, in.IDPSPTransaction, in.IDTransaction, mode)
+	switch {
+	case outcome == "":
+		fail(w, http.StatusNotFound, "Not found", "Transaction not found")
+		return
+	case mode == ModeCut:
+		panic(http.ErrAbortHandler) // ends the connection without an answer
+	}
+	writeJSON(w, map[string]string{"idTransaction": in.IDTransaction, "outcome": outcome})
+}
+
+// refund gives a paid payment back, once, in one step with the ledger; the
+// outcome is empty for one that the PSP does not have.
+func (s *Server) refund(psp *psp, id, transaction string, mode Mode) (outcome string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.redirections[id]
+	switch {
+	case p == nil || p.psp != psp || p.request.IDTransaction != transaction:
+		return ""
+	case p.refunded:
+		return "CANCELED"
+	case mode == ModeRefuse || p.state != pagePaid:
+		return "KO"
+	}
+	p.refunded = true
+	s.ledger = append(s.ledger, entry{
+		PSP: psp.ID, Reference: p.id, Attempt: transaction, Notices: []ledgerRef{},
+		Amount: *p.request.Amount, State: "refunded", At: s.cfg.Now().UTC().Truncate(time.Microsecond),
+	})
+	return "OK"
 }
 
 // redirection finds the payment of the request and the PSP's mode. When there

@@ -76,8 +76,8 @@ const (
 	ModeOK        Mode = "ok"
 	ModeDown      Mode = "down"      // answers 503 to everything
 	ModeSlow      Mode = "slow"      // opens a payment only after Config.Slow
-	ModeCut       Mode = "cut"       // does the work and drops the answer: opening a payment, and paying
-	ModeRefuse    Mode = "refuse"    // refuses to open a payment, and to take one
+	ModeCut       Mode = "cut"       // does the work and drops the answer: opening a payment, paying, and giving back
+	ModeRefuse    Mode = "refuse"    // refuses to open a payment, to take one, and to give one back
 	ModeDuplicate Mode = "duplicate" // every receipt or callback comes twice
 	ModeLate      Mode = "late"      // the token dies as the money is taken, the receipt or callback comes after Config.Late
 )
@@ -142,7 +142,7 @@ type entry struct {
 	Attempt   string        `json:"attempt,omitempty"` // idTransaction, where the PSP knows no cart and no notices
 	Notices   []ledgerRef   `json:"notices"`
 	Amount    money.Cents   `json:"amount_cents"` // without the fee; with it where the PSP knows no notices
-	State     string        `json:"state"`        // taken, refused
+	State     string        `json:"state"`        // taken, refused; refunded: given back, beside the line that it was taken
 	At        time.Time     `json:"at"`
 }
 
@@ -202,6 +202,7 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("GET /{psp}/pagina/{id}", s.showPage)
 	s.mux.HandleFunc("POST /{psp}/pagina/{id}", s.pressButton)
 	s.mux.HandleFunc("POST /{psp}/redirections", s.postRedirections)
+	s.mux.HandleFunc("POST /{psp}/redirections/refunds", s.postRefunds)
 	s.mux.HandleFunc("GET /{psp}/redirections/{id}", s.showRedirection)
 	s.mux.HandleFunc("POST /{psp}/redirections/{id}", s.pressRedirection)
 	return s, nil
