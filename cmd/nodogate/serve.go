@@ -420,7 +420,7 @@ func (n *node) jobs(ctx context.Context) error {
 	}
 }
 
-// poll asks PSPs about payments that are not decided.
+// poll asks PSPs about payments that are not decided, and for refunds.
 func (n *node) poll(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -434,6 +434,9 @@ func (n *node) poll(ctx context.Context) {
 		round, cancel := context.WithTimeout(ctx, 30*time.Second)
 		if _, err := n.service.Poll(round); err != nil && ctx.Err() == nil {
 			n.log.Error("poll PSPs", "err", err)
+		}
+		if _, err := n.service.AskRefunds(round); err != nil && ctx.Err() == nil {
+			n.log.Error("ask PSPs for refunds", "err", err)
 		}
 		cancel()
 	}

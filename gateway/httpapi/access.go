@@ -45,6 +45,11 @@ var routes = map[string]route{
 	"listReceipts": {scope: gateway.ScopeReceiptsRead, school: true},
 	"getReceipt":   {scope: gateway.ScopeReceiptsRead, school: true},
 
+	"requestRefund": {scope: gateway.ScopeRefundsWrite, school: true, once: inTx(RequestRefundResponseObject.VisitRequestRefundResponse)},
+	"listRefunds":   {scope: gateway.ScopeRefundsRead, school: true},
+	"getRefund":     {scope: gateway.ScopeRefundsRead, school: true},
+	"changeRefund":  {scope: gateway.ScopeRefundsWrite, school: true},
+
 	"createCart":         {scope: gateway.ScopeCartsWrite, once: staged(CreateCartResponseObject.VisitCreateCartResponse)},
 	"getCart":            {scope: gateway.ScopeCartsWrite},
 	"listPaymentMethods": {},

@@ -41,12 +41,18 @@ func TestWhoMayCall(t *testing.T) {
 		"listEvents":         {status: 200},
 		"listReceipts":       {status: 200},
 		"getReceipt":         {status: 200},
+		"requestRefund":      {status: 201},
+		"listRefunds":        {status: 200},
+		"getRefund":          {status: 200},
+		"changeRefund":       {body: `{"state":"rejected"}`, status: 200},
 		"createCart":         {status: 201},
 		"getCart":            {status: 200},
 		"listPaymentMethods": {query: "?amount_cents=1650", status: 200},
 	}
 	cart := as[Cart](t, a.post("/api/v1/carts", a.school, cartJSON(a.g.Issue())), 201)
 	receipt := a.g.Settle(a.g.Issue(), "")
+	refund, err := a.g.RequestRefund(t.Context(), gatewaytest.Operator, receipt.School, gateway.NewRefund{Receipt: receipt.ID, Amount: 1, Reason: "prova"})
+	must(t, err)
 
 	send := func(method, template, id, token string) *httptest.ResponseRecorder {
 		in := right[id]
@@ -56,6 +62,10 @@ func TestWhoMayCall(t *testing.T) {
 			path = strings.Replace(path, ":id", cart.ID, 1)
 		case "getReceipt":
 			path = strings.Replace(path, ":id", receipt.ID, 1)
+		case "requestRefund":
+			in.body = `{"receipt":"` + a.g.Settle(a.g.Issue(), "").ID + `","amount_cents":1,"reason":"prova"}`
+		case "getRefund", "changeRefund":
+			path = strings.Replace(path, ":id", refund.ID, 1)
 		case "createCart":
 			in.body = cartJSON(a.g.Issue())
 		}

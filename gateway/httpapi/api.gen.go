@@ -72,6 +72,22 @@ const (
 	ReceiptRoleCreditor    ReceiptRole = "creditor"
 )
 
+// Defines values for RefundProviderState.
+const (
+	RefundProviderStateAsking  RefundProviderState = "asking"
+	RefundProviderStateDone    RefundProviderState = "done"
+	RefundProviderStateDropped RefundProviderState = "dropped"
+	RefundProviderStateRefused RefundProviderState = "refused"
+)
+
+// Defines values for RefundState.
+const (
+	RefundStateApproved  RefundState = "approved"
+	RefundStateExecuted  RefundState = "executed"
+	RefundStateRejected  RefundState = "rejected"
+	RefundStateRequested RefundState = "requested"
+)
+
 // Defines values for TokenTokenType.
 const (
 	TokenTokenTypeBearer TokenTokenType = "Bearer"
@@ -114,9 +130,11 @@ type Event struct {
 	Attempt      TextOrNull `json:"attempt"`
 	AttemptState TextOrNull `json:"attempt_state"`
 	Receipt      TextOrNull `json:"receipt"`
+	Refund       TextOrNull `json:"refund"`
+	RefundState  TextOrNull `json:"refund_state"`
 	Sequence     int64      `json:"sequence"`
 
-	// Type For example notice.issued, payment.started, receipt.recorded.
+	// Type For example notice.issued, payment.started, receipt.recorded, refund.changed.
 	Type string `json:"type"`
 }
 
@@ -212,6 +230,24 @@ type NewNotice struct {
 
 	// Transfers Who gets the money; all to the school when left out. They must sum to amount_cents.
 	Transfers []NewTransfer `json:"transfers,omitempty"`
+}
+
+// NewRefund defines model for NewRefund.
+type NewRefund struct {
+	// AmountCents Whole euro cents.
+	AmountCents Cents `json:"amount_cents"`
+
+	// Holder Whose account it is, at most 70 characters.
+	Holder string `json:"holder,omitempty"`
+
+	// Iban The account it goes to.
+	Iban string `json:"iban,omitempty"`
+
+	// Reason At most 140 characters.
+	Reason string `json:"reason"`
+
+	// Receipt The id of a receipt whose notice is the school's.
+	Receipt string `json:"receipt"`
 }
 
 // NewSchool defines model for NewSchool.
@@ -465,6 +501,75 @@ type ReceiptPage struct {
 	Items      []Receipt  `json:"items"`
 	NextCursor TextOrNull `json:"next_cursor"`
 }
+
+// Refund defines model for Refund.
+type Refund struct {
+	// AmountCents Whole euro cents.
+	AmountCents Cents     `json:"amount_cents"`
+	ChangedAt   time.Time `json:"changed_at"`
+	CreatedAt   time.Time `json:"created_at"`
+
+	// DecidedBy Who approved or rejected it.
+	DecidedBy TextOrNull `json:"decided_by"`
+
+	// Execution Who gives the money back; null before it is approved.
+	Execution text       `json:"execution"`
+	Holder    TextOrNull `json:"holder"`
+	Iban      TextOrNull `json:"iban"`
+	ID        string     `json:"id"`
+
+	// Notice Null when the receipt names no notice of the school.
+	Notice *NoticeRef `json:"notice"`
+
+	// Provider The provider that was asked to give the payment back; null where none was.
+	Provider *RefundProvider `json:"provider"`
+
+	// Reason The anomaly, where the gateway asked for it: double_payment, for example.
+	Reason  string `json:"reason"`
+	Receipt string `json:"receipt"`
+
+	// RequestedBy Who asked: kind and id.
+	RequestedBy string      `json:"requested_by"`
+	State       RefundState `json:"state"`
+	Version     int64       `json:"version"`
+}
+
+// RefundChange defines model for RefundChange.
+type RefundChange struct {
+	// Execution Takes it into the school's hands: out of waiting, or from a provider that could not say for a day.
+	Execution string  `json:"execution,omitempty"`
+	Holder    *string `json:"holder,omitempty"`
+
+	// Iban Only while it is requested; whoever sets it is who asks, so another approves.
+	Iban  *string `json:"iban,omitempty"`
+	State string  `json:"state,omitempty"`
+}
+
+// RefundPage defines model for RefundPage.
+type RefundPage struct {
+	Items      []Refund   `json:"items"`
+	NextCursor TextOrNull `json:"next_cursor"`
+}
+
+// RefundProvider defines model for RefundProvider.
+type RefundProvider struct {
+	// AskAt When it is asked next.
+	AskAt InstantOrNull `json:"ask_at"`
+
+	// Asked How often it was asked.
+	Asked int    `json:"asked"`
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+
+	// State dropped: the school took it over.
+	State RefundProviderState `json:"state"`
+}
+
+// RefundProviderState dropped: the school took it over.
+type RefundProviderState string
+
+// RefundState defines model for RefundState.
+type RefundState string
 
 // School defines model for School.
 type School struct {
@@ -720,6 +825,31 @@ type ListReceiptsParams struct {
 	Anomaly string `form:"anomaly,omitempty" json:"anomaly,omitempty"`
 }
 
+// ListRefundsParams defines parameters for ListRefunds.
+type ListRefundsParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor      `form:"cursor,omitempty" json:"cursor,omitempty"`
+	State  RefundState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Receipt A receipt's id.
+	Receipt string `form:"receipt,omitempty" json:"receipt,omitempty"`
+}
+
+// RequestRefundParams defines parameters for RequestRefund.
+type RequestRefundParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ChangeRefundParams defines parameters for ChangeRefund.
+type ChangeRefundParams struct {
+	// IfMatch The ETag that was read. When the refund has changed since, the answer is 412.
+	IfMatch string `json:"If-Match,omitempty"`
+}
+
 // CreateCartJSONRequestBody defines body for CreateCart for application/json ContentType.
 type CreateCartJSONRequestBody = NewCart
 
@@ -743,6 +873,12 @@ type CancelNoticeJSONRequestBody = CancelNoticeJSONBody
 
 // RestoreNoticeJSONRequestBody defines body for RestoreNotice for application/json ContentType.
 type RestoreNoticeJSONRequestBody RestoreNoticeJSONBody
+
+// RequestRefundJSONRequestBody defines body for RequestRefund for application/json ContentType.
+type RequestRefundJSONRequestBody = NewRefund
+
+// ChangeRefundJSONRequestBody defines body for ChangeRefund for application/json ContentType.
+type ChangeRefundJSONRequestBody = RefundChange
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -797,6 +933,18 @@ type ServerInterface interface {
 	// GetReceipt Read a receipt
 	// (GET /api/v1/schools/{cf}/receipts/{id})
 	GetReceipt(c *gin.Context, cf SchoolCode, id string)
+	// ListRefunds List refunds
+	// (GET /api/v1/schools/{cf}/refunds)
+	ListRefunds(c *gin.Context, cf SchoolCode, params ListRefundsParams)
+	// RequestRefund Ask for a refund
+	// (POST /api/v1/schools/{cf}/refunds)
+	RequestRefund(c *gin.Context, cf SchoolCode, params RequestRefundParams)
+	// GetRefund Read a refund
+	// (GET /api/v1/schools/{cf}/refunds/{id})
+	GetRefund(c *gin.Context, cf SchoolCode, id string)
+	// ChangeRefund Decide about a refund
+	// (PATCH /api/v1/schools/{cf}/refunds/{id})
+	ChangeRefund(c *gin.Context, cf SchoolCode, id string, params ChangeRefundParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -1701,6 +1849,210 @@ func (siw *ServerInterfaceWrapper) GetReceipt(c *gin.Context) {
 	siw.Handler.GetReceipt(c, cf, id)
 }
 
+// ListRefunds operation middleware
+func (siw *ServerInterfaceWrapper) ListRefunds(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRefundsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", c.Request.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter state: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "receipt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "receipt", c.Request.URL.Query(), &params.Receipt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter receipt: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListRefunds(c, cf, params)
+}
+
+// RequestRefund operation middleware
+func (siw *ServerInterfaceWrapper) RequestRefund(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestRefundParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RequestRefund(c, cf, params)
+}
+
+// GetRefund operation middleware
+func (siw *ServerInterfaceWrapper) GetRefund(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetRefund(c, cf, id)
+}
+
+// ChangeRefund operation middleware
+func (siw *ServerInterfaceWrapper) ChangeRefund(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeRefundParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ChangeRefund(c, cf, id, params)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -1742,6 +2094,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number/events", wrapper.ListEvents)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/receipts", wrapper.ListReceipts)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/receipts/:id", wrapper.GetReceipt)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/refunds", wrapper.ListRefunds)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/refunds", wrapper.RequestRefund)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/refunds/:id", wrapper.GetRefund)
+	router.PATCH(options.BaseURL+"/api/v1/schools/:cf/refunds/:id", wrapper.ChangeRefund)
 	router.POST(options.BaseURL+"/api/v1/carts", wrapper.CreateCart)
 	router.GET(options.BaseURL+"/api/v1/carts/:id", wrapper.GetCart)
 	router.GET(options.BaseURL+"/api/v1/payment-methods", wrapper.ListPaymentMethods)
@@ -2617,6 +2973,193 @@ func (response GetReceiptdefaultApplicationProblemPlusJSONResponse) VisitGetRece
 	return err
 }
 
+type ListRefundsRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ListRefundsParams
+}
+
+type ListRefundsResponseObject interface {
+	VisitListRefundsResponse(w http.ResponseWriter) error
+}
+
+type ListRefunds200JSONResponse RefundPage
+
+func (response ListRefunds200JSONResponse) VisitListRefundsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRefundsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRefundsdefaultApplicationProblemPlusJSONResponse) VisitListRefundsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestRefundRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params RequestRefundParams
+	Body   *RequestRefundJSONRequestBody
+}
+
+type RequestRefundResponseObject interface {
+	VisitRequestRefundResponse(w http.ResponseWriter) error
+}
+
+type RequestRefund201ResponseHeaders struct {
+	Location string
+}
+
+type RequestRefund201JSONResponse struct {
+	Body    Refund
+	Headers RequestRefund201ResponseHeaders
+}
+
+func (response RequestRefund201JSONResponse) VisitRequestRefundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestRefunddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestRefunddefaultApplicationProblemPlusJSONResponse) VisitRequestRefundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRefundRequestObject struct {
+	Cf SchoolCode `json:"cf"`
+	ID string     `json:"id"`
+}
+
+type GetRefundResponseObject interface {
+	VisitGetRefundResponse(w http.ResponseWriter) error
+}
+
+type GetRefund200ResponseHeaders struct {
+	ETag string
+}
+
+type GetRefund200JSONResponse struct {
+	Body    Refund
+	Headers GetRefund200ResponseHeaders
+}
+
+func (response GetRefund200JSONResponse) VisitGetRefundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRefunddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRefunddefaultApplicationProblemPlusJSONResponse) VisitGetRefundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeRefundRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	ID     string     `json:"id"`
+	Params ChangeRefundParams
+	Body   *ChangeRefundJSONRequestBody
+}
+
+type ChangeRefundResponseObject interface {
+	VisitChangeRefundResponse(w http.ResponseWriter) error
+}
+
+type ChangeRefund200ResponseHeaders struct {
+	ETag string
+}
+
+type ChangeRefund200JSONResponse struct {
+	Body    Refund
+	Headers ChangeRefund200ResponseHeaders
+}
+
+func (response ChangeRefund200JSONResponse) VisitChangeRefundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeRefunddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeRefunddefaultApplicationProblemPlusJSONResponse) VisitChangeRefundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// CreateCart Begin a payment
@@ -2670,6 +3213,18 @@ type StrictServerInterface interface {
 	// GetReceipt Read a receipt
 	// (GET /api/v1/schools/{cf}/receipts/{id})
 	GetReceipt(ctx context.Context, request GetReceiptRequestObject) (GetReceiptResponseObject, error)
+	// ListRefunds List refunds
+	// (GET /api/v1/schools/{cf}/refunds)
+	ListRefunds(ctx context.Context, request ListRefundsRequestObject) (ListRefundsResponseObject, error)
+	// RequestRefund Ask for a refund
+	// (POST /api/v1/schools/{cf}/refunds)
+	RequestRefund(ctx context.Context, request RequestRefundRequestObject) (RequestRefundResponseObject, error)
+	// GetRefund Read a refund
+	// (GET /api/v1/schools/{cf}/refunds/{id})
+	GetRefund(ctx context.Context, request GetRefundRequestObject) (GetRefundResponseObject, error)
+	// ChangeRefund Decide about a refund
+	// (PATCH /api/v1/schools/{cf}/refunds/{id})
+	ChangeRefund(ctx context.Context, request ChangeRefundRequestObject) (ChangeRefundResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *gin.Context, request any) (any, error)
@@ -3329,6 +3884,151 @@ func (sh *strictHandler) GetReceipt(ctx *gin.Context, cf SchoolCode, id string) 
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetReceiptResponseObject); ok {
 		if err := validResponse.VisitGetReceiptResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRefunds operation middleware
+func (sh *strictHandler) ListRefunds(ctx *gin.Context, cf SchoolCode, params ListRefundsParams) {
+	var request ListRefundsRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRefunds(ctx, request.(ListRefundsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRefunds")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListRefundsResponseObject); ok {
+		if err := validResponse.VisitListRefundsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RequestRefund operation middleware
+func (sh *strictHandler) RequestRefund(ctx *gin.Context, cf SchoolCode, params RequestRefundParams) {
+	var request RequestRefundRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	var body RequestRefundJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestRefund(ctx, request.(RequestRefundRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestRefund")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RequestRefundResponseObject); ok {
+		if err := validResponse.VisitRequestRefundResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRefund operation middleware
+func (sh *strictHandler) GetRefund(ctx *gin.Context, cf SchoolCode, id string) {
+	var request GetRefundRequestObject
+
+	request.Cf = cf
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRefund(ctx, request.(GetRefundRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRefund")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetRefundResponseObject); ok {
+		if err := validResponse.VisitGetRefundResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeRefund operation middleware
+func (sh *strictHandler) ChangeRefund(ctx *gin.Context, cf SchoolCode, id string, params ChangeRefundParams) {
+	var request ChangeRefundRequestObject
+
+	request.Cf = cf
+	request.ID = id
+	request.Params = params
+
+	var body ChangeRefundJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeRefund(ctx, request.(ChangeRefundRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeRefund")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ChangeRefundResponseObject); ok {
+		if err := validResponse.VisitChangeRefundResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

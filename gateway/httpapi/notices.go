@@ -282,7 +282,7 @@ func (h *handlers) ListEvents(ctx context.Context, r ListEventsRequestObject) (L
 	for i, e := range events {
 		out.Items[i] = Event{
 			Sequence: e.Seq, Type: string(e.Kind), Receipt: text(e.Receipt), Anomaly: text(e.Anomaly),
-			Attempt: text(e.Attempt), AttemptState: text(e.State), At: e.At,
+			Attempt: text(e.Attempt), AttemptState: text(e.State), Refund: text(e.Refund), RefundState: text(e.RefundState), At: e.At,
 		}
 		if e.Actor.Kind != "" {
 			out.Items[i].Actor = text(e.Actor.Kind + " " + e.Actor.Name)
