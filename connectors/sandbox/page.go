@@ -61,6 +61,7 @@ type pageView struct {
 	Fault      pagopa.FaultCode // why the node cannot go on; the page stays open
 	Notices    []noticeView
 	Fee, Total string // no Fee: the PSP was told the total only
+	Creditor   string // whose account the bank pays into; empty where it is no bank
 	Back       string // where "Torna al sito" leads
 }
 

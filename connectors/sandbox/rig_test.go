@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nodogate/nodogate/connectors"
+	"github.com/nodogate/nodogate/connectors/berlingroup"
 	"github.com/nodogate/nodogate/connectors/checkout"
 	"github.com/nodogate/nodogate/connectors/redirect"
 	"github.com/nodogate/nodogate/connectors/sandbox"
@@ -53,7 +54,7 @@ type rig struct {
 }
 
 // rigDrivers and rigPSPs are one PSP of each kind there is.
-var rigDrivers = []connectors.Driver{checkout.Driver, redirect.Driver}
+var rigDrivers = []connectors.Driver{checkout.Driver, redirect.Driver, berlingroup.Driver}
 
 func rigPSPs(base *url.URL) []connectors.PSP {
 	free := []connectors.Band{{Fee: 100}}
@@ -63,6 +64,11 @@ func rigPSPs(base *url.URL) []connectors.PSP {
 			Endpoint: base.JoinPath("CHECKOUT", "checkout", "ec", "v1").String(), Fees: free},
 		{ID: "REDIRECT", Name: "Banca Uno", Methods: []gateway.Method{gateway.MethodAccountDebit}, Connector: "redirect",
 			Endpoint: base.JoinPath("REDIRECT").String(), SecretEnv: "SECRET", Fees: free, Node: node},
+		{ID: "BERLIN", Name: "Banca Tre", Methods: []gateway.Method{gateway.MethodAccountDebit}, Connector: "berlingroup",
+			Endpoint: base.JoinPath("BERLIN").String(), SecretEnv: "SECRET", Fees: free, Node: node, Options: map[string]string{
+				"product": "instant-sepa-credit-transfers", "creditor_iban": "IT60X0542811101000000123456", "creditor_name": "Banca Tre Incassi",
+				"tpp_ip": "192.0.2.10", "token_url": base.JoinPath("BERLIN", "oauth", "token").String(), "client_id": "nodogate",
+			}},
 	}
 }
 
@@ -103,6 +109,7 @@ func newRig(t testing.TB, db *store.DB, limits connectors.Limits, seed uint64) *
 	r.box, err = sandbox.New(sandbox.Config{
 		URL: base, Creditor: own.JoinPath(pafornode.Path).String(), PSPs: catalogue.PSPs, Now: time.Now, Log: log,
 		Gateway: own, Secrets: func(string) string { return rigSecret },
+		NodeFace: own.JoinPath(nodeforpsp.Path).String(), Passwords: func(string) string { return rigPassword },
 		Target: func(ctx context.Context, code string) (pagopa.Target, error) {
 			s, err := r.Service.School(ctx, gateway.SchoolCode(code))
 			return pagopa.Target{PA: code, Broker: s.Broker, Station: s.Station}, err

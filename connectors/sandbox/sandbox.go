@@ -47,8 +47,8 @@ type Config struct {
 	// the node's own configuration does. An error means that nobody here is.
 	Target func(ctx context.Context, creditor string) (pagopa.Target, error)
 	// PSPs are played at {URL}/{id}/checkout/ec/v1, and those whose connector is
-	// redirect at {URL}/{id}; of an entry the id, name, methods, connector, fees
-	// and maximum count.
+	// redirect or berlingroup at {URL}/{id}; of an entry the id, name, methods,
+	// connector, options, node, fees and maximum count.
 	PSPs []connectors.PSP
 	// Gateway is what stands before /callbacks, and Secrets the secret of a PSP
 	// that calls back; required when one does.
@@ -112,7 +112,8 @@ type Server struct {
 	psps         map[gateway.PSPID]*psp
 	pages        map[string]*page
 	redirections map[string]*redirection
-	oldest       []string // ids of both in the order they were made
+	debits       map[string]*debit
+	oldest       []string // ids of all three in the order they were made
 	positions    map[notice]*position
 	ledger       []entry
 	archive      archive
@@ -121,8 +122,12 @@ type Server struct {
 // psp is one PSP that is played.
 type psp struct {
 	connectors.PSP
-	key  connectors.WebhookKey // of one that calls back
-	mode Mode                  // guarded by Server.mu
+	key connectors.WebhookKey // of one that calls back
+
+	// What follows is guarded by Server.mu.
+	mode       Mode
+	token      string // a bank's access token, while it lives
+	tokenUntil time.Time
 }
 
 // notice names a notice to the node.
@@ -177,6 +182,7 @@ func New(cfg Config) (*Server, error) {
 		psps:         make(map[gateway.PSPID]*psp),
 		pages:        make(map[string]*page),
 		redirections: make(map[string]*redirection),
+		debits:       make(map[string]*debit),
 		positions:    make(map[notice]*position),
 		archive:      archive{mode: ModeOK, positions: make(map[notice]*archived)},
 	}
@@ -185,7 +191,7 @@ func New(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("sandbox: psp %s is listed twice", p.ID)
 		}
 		key, err := cfg.secretOf(p)
-		if err != nil {
+		if err := errors.Join(err, cfg.checkBank(p)); err != nil {
 			return nil, err
 		}
 		s.psps[p.ID] = &psp{PSP: p, key: key, mode: ModeOK}
@@ -205,6 +211,12 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("POST /{psp}/redirections/refunds", s.postRefunds)
 	s.mux.HandleFunc("GET /{psp}/redirections/{id}", s.showRedirection)
 	s.mux.HandleFunc("POST /{psp}/redirections/{id}", s.pressRedirection)
+	s.mux.HandleFunc("POST /{psp}/oauth/token", s.postToken)
+	s.mux.HandleFunc("POST /{psp}/v1/payments/{product}", s.postPayment)
+	s.mux.HandleFunc("GET /{psp}/v1/payments/{product}/{id}/status", s.getStatus)
+	s.mux.HandleFunc("DELETE /{psp}/v1/payments/{product}/{id}", s.deletePayment)
+	s.mux.HandleFunc("GET /{psp}/conto/{id}", s.showDebit)
+	s.mux.HandleFunc("POST /{psp}/conto/{id}", s.pressDebit)
 	return s, nil
 }
 
@@ -258,6 +270,7 @@ func (s *Server) remember(id string) {
 	if len(s.oldest) > maxPages {
 		delete(s.pages, s.oldest[0])
 		delete(s.redirections, s.oldest[0])
+		delete(s.debits, s.oldest[0])
 		s.oldest = s.oldest[1:]
 	}
 }
