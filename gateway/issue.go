@@ -589,5 +589,6 @@ type EventPayload struct {
 	// Refund and its state then, of EventRefundChanged.
 	Refund      string      `json:"refund,omitempty"`
 	RefundState RefundState `json:"refund_state,omitempty"`
+	Import      string      `json:"import,omitempty"`
 	At          time.Time   `json:"timestamp"`
 }

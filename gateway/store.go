@@ -59,6 +59,8 @@ type Tx interface {
 	NoticeByExternalID(school SchoolCode, externalID string) (Notice, error)
 	// ExternalIDs finds which of the ids the school's notices have, and what for.
 	ExternalIDs(school SchoolCode, ids []string) (map[string]IssuedRef, error)
+	// TakenNumbers finds which of the numbers the school has.
+	TakenNumbers(school SchoolCode, numbers []iuv.Number) (map[iuv.Number]bool, error)
 	SaveNotice(Notice) error
 	// NameDebtor lets Notices find a debtor by a new name too, after SaveNotice.
 	NameDebtor(Notice) error
@@ -176,6 +178,7 @@ type Tx interface {
 	// Enqueue adds outbox rows; see Message.
 	Enqueue(...Message) error
 	AppendAudit(Audit) error
+	ImportTx
 
 	// OnceRecord finds the record of an idempotency key; ErrNotFound.
 	OnceRecord(scope string) (OnceRecord, error)
@@ -189,6 +192,7 @@ type Tx interface {
 type IssuedRef struct {
 	Number      iuv.Number
 	Fingerprint [sha256.Size]byte
+	CreatedAt   time.Time
 }
 
 // NoticeFilter chooses notices of one school, newest first. Zero fields do not
@@ -249,6 +253,7 @@ const (
 	EventPaymentStarted  EventKind = "payment.started"
 	EventPaymentEnded    EventKind = "payment.ended"
 	EventRefundChanged   EventKind = "refund.changed"
+	EventImportFinished  EventKind = "import.finished"
 )
 
 // Event is one line of a notice's history. Only added.

@@ -275,7 +275,7 @@ func (t *tx) NoticeByExternalID(school gateway.SchoolCode, externalID string) (g
 
 // The list is looked up in the partial index of what has an id.
 const selectExternalIDs = `
-SELECT external_id, number, fingerprint
+SELECT external_id, number, fingerprint, created_at
   FROM notices
  WHERE school = $1 AND external_id <> '' AND external_id`
 
@@ -289,7 +289,7 @@ func (t *tx) ExternalIDs(school gateway.SchoolCode, ids []string) (map[string]ga
 	}
 	rows, err := t.sql.QueryContext(t.ctx, selectExternalIDs+t.db.anyOf, school, t.db.list(ids))
 	list, err := collect(rows, err, func(r row) (f found, err error) {
-		err = r.Scan(&f.id, number{&f.ref.Number}, digest{&f.ref.Fingerprint})
+		err = r.Scan(&f.id, number{&f.ref.Number}, digest{&f.ref.Fingerprint}, instant{&f.ref.CreatedAt})
 		return f, err
 	})
 	if err != nil {
@@ -300,6 +300,28 @@ func (t *tx) ExternalIDs(school gateway.SchoolCode, ids []string) (map[string]ga
 		m[f.id] = f.ref
 	}
 	return m, nil
+}
+
+const selectTakenNumbers = `SELECT number FROM notices WHERE school = $1 AND number`
+
+func (t *tx) TakenNumbers(school gateway.SchoolCode, numbers []iuv.Number) (map[iuv.Number]bool, error) {
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	texts := make([]string, len(numbers))
+	for i, n := range numbers {
+		texts[i] = n.String()
+	}
+	rows, err := t.sql.QueryContext(t.ctx, selectTakenNumbers+t.db.anyOf, school, t.db.list(texts))
+	list, err := collect(rows, err, func(r row) (n iuv.Number, err error) {
+		err = r.Scan(number{&n})
+		return n, err
+	})
+	taken := make(map[iuv.Number]bool, len(list))
+	for _, n := range list {
+		taken[n] = true
+	}
+	return taken, err
 }
 
 const updateNotice = `

@@ -488,6 +488,7 @@ func fill(w world) {
 			tx.PutOnce(gateway.OnceRecord{Scope: "s", Body: []byte("Mario Rossi"), CreatedAt: Now(), ExpiresAt: Now()}),
 		)
 	})
+	fillImports(w)
 	if err := w.Sessions().Commit("the-token-of-laura", []byte("Laura Bianchi"), Now().Add(time.Hour)); err != nil {
 		w.Fatal(err)
 	}

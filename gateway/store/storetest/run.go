@@ -28,6 +28,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Schools", schools},
 		{"InsertNotices", insertNotices},
 		{"ManyNotices", manyNotices},
+		{"Imports", imports},
 		{"NoticeRoundTrip", noticeRoundTrip},
 		{"SaveNotice", saveNotice},
 		{"NoticeFilter", noticeFilter},
@@ -221,8 +222,13 @@ func manyNotices(w world) {
 		return tx.ExternalIDs(schoolA, []string{"row-1", "row-2", "nobody", ""})
 	})
 	equal(w, "external ids", refs, map[string]gateway.IssuedRef{
-		"row-1": {Number: list[1].Number, Fingerprint: list[1].Fingerprint}, "row-2": {Number: list[2].Number, Fingerprint: list[2].Fingerprint},
+		"row-1": {Number: list[1].Number, Fingerprint: list[1].Fingerprint, CreatedAt: Now()},
+		"row-2": {Number: list[2].Number, Fingerprint: list[2].Fingerprint, CreatedAt: Now()},
 	})
+	taken := read(w, func(tx gateway.Tx) (map[iuv.Number]bool, error) {
+		return tx.TakenNumbers(schoolA, []iuv.Number{list[0].Number, nr(9999), list[1].Number})
+	})
+	equal(w, "taken numbers", taken, map[iuv.Number]bool{list[0].Number: true, list[1].Number: true})
 	other := read(w, func(tx gateway.Tx) (map[string]gateway.IssuedRef, error) {
 		return tx.ExternalIDs(schoolB, []string{"row-1"})
 	})
