@@ -34,7 +34,7 @@ type PSP struct {
 	Name      string           `yaml:"name"`
 	Methods   []gateway.Method `yaml:"methods,flow"`
 	Connector string           `yaml:"connector"` // the name of a Driver
-	Endpoint  string           `yaml:"endpoint"`
+	Endpoint  string           `yaml:"endpoint,omitempty"`
 	// SecretEnv names the environment variable that holds the PSP's key.
 	SecretEnv string `yaml:"secret_env,omitempty"`
 	Fees      []Band `yaml:"fees,flow"`
@@ -167,8 +167,10 @@ func (p *PSP) check(allowPrivate bool, getenv func(string) string) []error {
 			wrong("methods: %s stands there twice", m)
 		}
 	}
-	if _, err := parseEndpoint(p.Endpoint, allowPrivate); err != nil {
-		bad = append(bad, err)
+	if p.Endpoint != "" { // whether it may be left out, only its kind knows
+		if _, err := parseEndpoint(p.Endpoint, allowPrivate); err != nil {
+			bad = append(bad, err)
+		}
 	}
 	for _, host := range p.PageHosts {
 		if !pageHost.MatchString(host) {
@@ -296,13 +298,15 @@ func (p *PSP) checkFees() []error {
 	return bad
 }
 
+var errNoEndpoint = errors.New("endpoint: give an absolute address, https://host/path")
+
 // parseEndpoint reads the address of a PSP. The error does not repeat it: it
 // may have a password where none belongs.
 func parseEndpoint(s string, allowPrivate bool) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || len(s) > maxEndpoint || u.Hostname() == "":
-		return nil, errors.New("endpoint: give an absolute address, https://host/path")
+		return nil, errNoEndpoint
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("endpoint: no user, query or fragment belongs there; keys go into secret_env")
 	case u.Scheme == "http" && !allowPrivate:

@@ -91,6 +91,12 @@ type Pageless interface {
 	Pageless() bool
 }
 
+// PrintOnly is a Connector whose PSP is paid at its counter alone, with a printed
+// bulletin: Start is never called.
+type PrintOnly interface {
+	PrintOnly() bool
+}
+
 // Answer is the answer to a callback.
 type Answer struct {
 	Status      int
@@ -106,13 +112,16 @@ type Driver struct {
 	// New checks what this kind needs of the catalogue and calls nobody. Its
 	// error is for the operator who wrote the catalogue.
 	New func(DriverConfig) (Connector, error)
+	// NoEndpoint says whether an entry with these options calls nobody, and may
+	// leave its endpoint out; nil: none may.
+	NoEndpoint func(options map[string]string) bool
 }
 
 // DriverConfig is one PSP, as its connector needs it.
 type DriverConfig struct {
 	ID       gateway.PSPID
 	Name     string
-	Endpoint *url.URL // without query
+	Endpoint *url.URL // without query; nil where the catalogue may leave it out, and does
 	Secret   string   // empty when the catalogue names none
 	// Options are what the catalogue says for this kind alone. New refuses those
 	// that it does not know.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/nodogate/nodogate/gateway"
 )
@@ -24,27 +25,48 @@ func (c DriverConfig) Post(ctx context.Context, path string, order any) (*http.R
 	if err != nil {
 		return nil, fmt.Errorf("write order: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Endpoint.JoinPath(path).String(), bytes.NewReader(body))
+	return c.send(ctx, http.MethodPost, path, bytes.NewReader(body))
+}
+
+// Get asks such a PSP; answers as Post's.
+func (c DriverConfig) Get(ctx context.Context, path string) (*http.Response, error) {
+	return c.send(ctx, http.MethodGet, path, nil)
+}
+
+// Delete asks it to take something back; answers as Post's, and a 409 in its own
+// words is its no.
+func (c DriverConfig) Delete(ctx context.Context, path string) (*http.Response, error) {
+	return c.send(ctx, http.MethodDelete, path, nil)
+}
+
+func (c DriverConfig) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.Endpoint.JoinPath(path).String(), body)
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	if c.Secret != "" {
 		req.Header.Set("Ocp-Apim-Subscription-Key", c.Secret)
 	}
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("post %s: %w", path, err)
+		return nil, fmt.Errorf("%s %s: %w", strings.ToLower(method), path, err)
 	}
 	if resp.StatusCode < http.StatusBadRequest {
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	return nil, fmt.Errorf("post %s: status %d: %w", path, resp.StatusCode, c.refusal(resp))
+	return nil, fmt.Errorf("%s %s: status %d: %w", strings.ToLower(method), path, resp.StatusCode, c.refusal(method, resp))
 }
 
-func (c DriverConfig) refusal(resp *http.Response) error {
-	switch resp.StatusCode {
+func (c DriverConfig) refusal(method string, resp *http.Response) error {
+	status := resp.StatusCode
+	if method == http.MethodDelete && status == http.StatusConflict {
+		status = http.StatusUnprocessableEntity
+	}
+	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		// The gate in front of the PSP refused our key, so the PSP never saw the
 		// order. It will refuse the next one too: the breaker may open, and

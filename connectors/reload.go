@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 
@@ -60,6 +61,9 @@ func (s *Set) open(entry PSP, before *psp) (*psp, []error) {
 	if known < 0 {
 		mistakes = append(mistakes, fmt.Errorf("connector: there is none called %q", entry.Connector))
 	}
+	if entry.Endpoint == "" && (known < 0 || s.cfg.Drivers[known].NoEndpoint == nil || !s.cfg.Drivers[known].NoEndpoint(entry.Options)) {
+		mistakes = append(mistakes, errNoEndpoint)
+	}
 	p := &psp{PSP: entry, slots: make(chan struct{}, s.limits.InFlight)}
 	if len(mistakes) > 0 {
 		return p, mistakes
@@ -72,13 +76,16 @@ func (s *Set) open(entry PSP, before *psp) (*psp, []error) {
 	}
 	driver := s.cfg.Drivers[known]
 	p.settlement = driver.Settlement
-	if driver.Settlement == gateway.SettledByPSP && entry.Node == nil {
+	if driver.Settlement == gateway.SettledByPSP && entry.Node == nil && entry.Endpoint != "" {
 		// Its payments would never get a receipt.
 		return p, []error{fmt.Errorf("node: %s needs it: the PSP tells the outcome on the node face", driver.Name)}
 	}
-	endpoint, err := parseEndpoint(entry.Endpoint, s.cfg.AllowPrivate)
-	if err != nil {
-		return p, []error{err}
+	var endpoint *url.URL
+	if entry.Endpoint != "" {
+		var err error
+		if endpoint, err = parseEndpoint(entry.Endpoint, s.cfg.AllowPrivate); err != nil {
+			return p, []error{err}
+		}
 	}
 	conf, err := entry.tls()
 	if err != nil {

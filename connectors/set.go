@@ -180,6 +180,9 @@ func (s *Set) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffe
 			if page, ok := p.connector.(Pageless); ok {
 				o.Pageless = page.Pageless()
 			}
+			if print, ok := p.connector.(PrintOnly); ok {
+				o.PrintOnly = print.PrintOnly()
+			}
 			var takes bool
 			if o.Fee, takes = p.Fee(amount); !takes {
 				o.Available, o.Reason = false, gateway.UnavailableAmount

@@ -41,11 +41,12 @@ type PayRequest struct {
 }
 
 // Pay makes a cart of the notices and opens the payment at the PSP. The answer
-// is a cart that is redirected, and where to send the payer's browser. The same
-// Key again gives the same cart, and tries again when nothing was opened yet.
+// is a cart that is redirected, and where to send the payer's browser; nowhere
+// for a cart that is only printed, see Cart.Printed. The same Key again gives the
+// same cart, and tries again when nothing was opened yet.
 //
 // Errors: *Invalid, the ErrNotice… of the first notice that cannot be paid,
-// ErrInProgress, ErrPSPUnavailable, ErrRefused, ErrOutcomeUnknown.
+// ErrInProgress, ErrNoBulletin, ErrPSPUnavailable, ErrRefused, ErrOutcomeUnknown.
 func (s *Service) Pay(ctx context.Context, req PayRequest) (Cart, error) {
 	if TxFromContext(ctx) != nil {
 		panic("gateway: Pay calls a PSP and must not run inside a transaction")
@@ -177,13 +178,18 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 		}
 		fresh := cart.PSP == ""
 		cart.PSP, cart.Fee, cart.ChangedAt = offer.ID, offer.Fee, now
+		if offer.PrintOnly {
+			if err := s.print(tx, &cart, now); err != nil {
+				return err
+			}
+		}
 		if fresh {
 			err = tx.InsertCart(cart)
 		} else {
 			cart.Version++
 			err = tx.SaveCart(cart)
 		}
-		if err != nil {
+		if err != nil || offer.PrintOnly {
 			return err
 		}
 		attempt = &Attempt{
@@ -362,7 +368,7 @@ func (s *Service) order(ctx context.Context, cart Cart, a Attempt, ret *url.URL)
 			if err != nil {
 				return err
 			}
-			on := OrderNotice{School: c.School, SchoolName: school.Name, Number: c.Number, Amount: c.Amount, Description: n.Description}
+			on := OrderNotice{School: c.School, SchoolName: school.Name, Number: c.Number, Amount: c.Amount, Description: n.Description, PostalAccount: school.Postal.Account}
 			for _, t := range tokens {
 				if t.School == c.School && t.Number == c.Number {
 					on.Token = t.ID
@@ -490,7 +496,17 @@ func (s *Service) Cart(ctx context.Context, id string) (Cart, error) {
 		c, err = tx.Cart(id)
 		return err
 	})
-	return c, err
+	return s.asItIs(ctx, c, err)
+}
+
+// asItIs is a cart just read, brought to its end if it has come to one.
+func (s *Service) asItIs(ctx context.Context, c Cart, err error) (Cart, error) {
+	if err != nil {
+		return Cart{}, err
+	}
+	list := []Cart{c}
+	err = s.readPrinted(ctx, list)
+	return list[0], err
 }
 
 // CartOfRequest finds the cart that a PayRequest with this Key made; ErrNotFound.
@@ -500,7 +516,7 @@ func (s *Service) CartOfRequest(ctx context.Context, key string) (Cart, error) {
 		c, err = tx.CartByRequest(key)
 		return err
 	})
-	return c, err
+	return s.asItIs(ctx, c, err)
 }
 
 // CartsOfAccount lists a family's payments, newest first.
@@ -510,7 +526,10 @@ func (s *Service) CartsOfAccount(ctx context.Context, account string, limit int)
 		list, err = tx.CartsOfAccount(account, limit)
 		return err
 	})
-	return list, err
+	if err != nil {
+		return nil, err
+	}
+	return list, s.readPrinted(ctx, list)
 }
 
 // Offers lists methods and PSPs for a cart of this amount.

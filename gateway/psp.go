@@ -44,6 +44,9 @@ type PSPOffer struct {
 	// Pageless says that a payment may go on without the page's address: the
 	// payer confirms it elsewhere, in the bank's own app.
 	Pageless bool
+	// PrintOnly says that nothing is opened at the PSP: the payer takes a printed
+	// bulletin to its counter.
+	PrintOnly bool
 }
 
 // Settlement says who makes the receipt of a payment with a PSP.
@@ -139,6 +142,8 @@ type OrderNotice struct {
 	// Token (paymentToken) holds the notice for this payment: what the PSP names
 	// in its sendPaymentOutcome. Empty where the node makes the receipt.
 	Token string
+	// PostalAccount is the school's postal account (ccPost); empty without one.
+	PostalAccount string
 }
 
 // Started is a payment the payer can now complete.

@@ -38,6 +38,9 @@ type Config struct {
 	Broker, Station string                // defaults for schools that name none
 	PublicURL       *url.URL              // the only origin used in links
 	HelpText        string                // whom to ask where a school says nothing
+	// LinkKey signs links that work without logging in: 32 bytes, the same in
+	// every process; nil: there are none.
+	LinkKey []byte
 }
 
 // Service moves notices, carts, attempts and receipts. It is safe for

@@ -135,7 +135,9 @@ type Tx interface {
 	// InsertInbox keeps an event of a PSP; false when one with its PSP and ID is
 	// there.
 	InsertInbox(e PSPEvent, at time.Time) (inserted bool, err error)
-	SchoolByPostalAccount(account string) (School, error)
+	// SchoolsByPostalAccount lists the schools whose bulletins pay into the
+	// account, by code: several may share one.
+	SchoolsByPostalAccount(account string) ([]School, error)
 	InsertContribution(Contribution) error // ErrConflict: its service code is taken
 	LockContribution(service string) (Contribution, error)
 

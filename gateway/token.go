@@ -215,18 +215,42 @@ func (s *Service) FindForPSP(ctx context.Context, code SchoolCode, number iuv.Nu
 	return n, school, err
 }
 
-// SchoolByPostalAccount finds the school whose bulletins pay into the account
-// (12 digits); ErrUnknownSchool.
-func (s *Service) SchoolByPostalAccount(ctx context.Context, account string) (School, error) {
+// FindBulletin finds a notice by what a postal bulletin says: the account it
+// pays into (12 digits) and the notice's number. Schools may share an account,
+// and each numbers its own notices: the one that can be paid is meant, should
+// two have the number. Errors as FindForPSP's, with the school that they speak
+// of; ErrUnknownSchool when nobody has the account.
+func (s *Service) FindBulletin(ctx context.Context, account string, number iuv.Number) (Notice, School, error) {
+	var n Notice
 	var school School
-	err := s.store.View(ctx, func(tx Tx) (err error) {
-		school, err = tx.SchoolByPostalAccount(account)
+	now := s.clock.Now()
+	err := s.store.View(ctx, func(tx Tx) error {
+		sharing, err := tx.SchoolsByPostalAccount(account)
+		if err != nil {
+			return err
+		}
+		if len(sharing) == 0 {
+			return ErrUnknownSchool
+		}
+		school, err = sharing[0], ErrNotFound
+		for _, at := range sharing {
+			found, ferr := tx.Notice(at.Code, number)
+			if isNotFound(ferr) {
+				continue
+			}
+			if ferr != nil {
+				return ferr
+			}
+			if ferr = found.Askable(now); ferr == nil || isNotFound(err) {
+				n, school, err = found, at, ferr
+			}
+			if err == nil {
+				return nil
+			}
+		}
 		return err
 	})
-	if isNotFound(err) {
-		err = ErrUnknownSchool
-	}
-	return school, err
+	return n, school, err
 }
 
 // OutcomeRequest is what a PSP says became of one to five tokens.

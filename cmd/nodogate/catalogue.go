@@ -208,7 +208,7 @@ func (p *providers) watch(ctx context.Context, f *catalogueFile, ticks <-chan ti
 func pageOrigins(c connectors.Catalogue) []string {
 	var origins []string
 	for _, p := range c.PSPs {
-		if u, err := url.Parse(p.Endpoint); err == nil {
+		if u, err := url.Parse(p.Endpoint); err == nil && u.Host != "" {
 			origins = append(origins, u.Scheme+"://"+u.Host)
 		}
 		for _, h := range p.PageHosts {

@@ -34,6 +34,7 @@ import (
 
 	"github.com/nodogate/nodogate/connectors"
 	"github.com/nodogate/nodogate/connectors/berlingroup"
+	"github.com/nodogate/nodogate/connectors/bollettino"
 	"github.com/nodogate/nodogate/connectors/checkout"
 	"github.com/nodogate/nodogate/connectors/redirect"
 	"github.com/nodogate/nodogate/gateway"
@@ -92,7 +93,7 @@ func serveCommand(ctx context.Context, c cli, args []string) error {
 func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(w, nil)) }
 
 // drivers are the connectors this binary is built with.
-var drivers = []connectors.Driver{checkout.Driver, redirect.Driver, berlingroup.Driver}
+var drivers = []connectors.Driver{checkout.Driver, redirect.Driver, berlingroup.Driver, bollettino.Driver}
 
 // node is one running gateway process.
 type node struct {
@@ -105,6 +106,7 @@ type node struct {
 	redis   *redis.Client // nil without NODOGATE_REDIS_URL
 	public  *url.URL
 	key     [32]byte // signs API tokens
+	linkKey [32]byte // signs links that work without logging in
 	peers   *peerAuth
 	outbox  *notify.Worker
 
@@ -145,7 +147,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	n.service, err = gateway.New(gateway.Config{
 		Store: n.store, PSPs: set, Clock: n.clock, Log: log, Reg: n.reg,
-		WriteReceipt: writeReceipt, Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText,
+		WriteReceipt: writeReceipt, Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText, LinkKey: n.linkKey[:],
 	})
 	if err != nil {
 		return nil, err
@@ -164,7 +166,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	pages, err := portal.New(portal.Config{
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
-		Log: log, PDF: receiptPDF, FormActions: n.providers.formActions, Observe: observe, TrustedProxies: cfg.TrustedProxies,
+		Log: log, PDF: receiptPDF, Bulletin: bulletinPDF, FormActions: n.providers.formActions, Observe: observe, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err
@@ -220,11 +222,13 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("NODOGATE_SECRET_FILE: %w", err)
 	}
-	key, err := hkdf.Key(sha256.New, secret, nil, "nodogate api tokens", len(n.key))
-	if err != nil {
-		return err
+	for use, to := range map[string][]byte{"nodogate api tokens": n.key[:], "nodogate links": n.linkKey[:]} {
+		key, err := hkdf.Key(sha256.New, secret, nil, use, len(to))
+		if err != nil {
+			return err
+		}
+		copy(to, key)
 	}
-	copy(n.key[:], key)
 	if n.store, err = store.OpenMigrated(ctx, store.Config{URL: cfg.DatabaseURL, Secret: secret, Now: time.Now}); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -491,6 +495,13 @@ func receiptPDF(r gateway.Receipt, school gateway.School) ([]byte, error) {
 		ID: r.ID, Receipt: r.Content, Received: r.Received, Channel: string(r.Channel), Digest: r.Digest,
 		School: receiptspdf.School{Name: school.Name, Code: string(school.Code), Help: school.HelpText},
 	})
+	return b.Bytes(), err
+}
+
+// bulletinPDF prints postal bulletins for the portal.
+func bulletinPDF(list []gateway.Bulletin) ([]byte, error) {
+	var b bytes.Buffer
+	err := bollettino.Print(&b, list)
 	return b.Bytes(), err
 }
 

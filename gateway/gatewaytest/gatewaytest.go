@@ -100,7 +100,7 @@ func (g *Gateway) open(address string, psps gateway.PSPs, now func() time.Time) 
 	must(t, err)
 	g.Service, err = gateway.New(gateway.Config{
 		Store: g.Store, PSPs: psps, Clock: gateway.NewClock(now, time.Time{}), Reg: g.Reg,
-		PublicURL: public, HelpText: "Segreteria, 0564 000000",
+		PublicURL: public, HelpText: "Segreteria, 0564 000000", LinkKey: []byte("thirty-two bytes of a test's key"),
 		WriteReceipt: func(to gateway.Addressee, r receipts.Receipt) []byte {
 			return receiptsxml.Write(pagopa.Target{PA: string(to.School), Broker: to.Broker, Station: to.Station}, r)
 		},
@@ -167,6 +167,18 @@ func (g *Gateway) AddSchool(code gateway.SchoolCode, name string) gateway.School
 	g.T.Helper()
 	s, _, err := g.Service.AddSchool(context.Background(), Operator, gateway.NewSchool{
 		Code: string(code), Name: name, IBAN: IBAN, Segregation: "01", Station: string(code) + "_01",
+	})
+	must(g.T, err)
+	return s
+}
+
+// AddPostal makes a school with a postal account, for which bulletins may be
+// printed.
+func (g *Gateway) AddPostal(code gateway.SchoolCode, name string) gateway.School {
+	g.T.Helper()
+	s, _, err := g.Service.AddSchool(context.Background(), Operator, gateway.NewSchool{
+		Code: string(code), Name: name, IBAN: IBAN, Segregation: "01", Station: string(code) + "_01",
+		PostalAccount: "1016", PostalIBAN: "IT45R0760103200000000001016", PostalHolder: name, PostalAuth: "AUT. DB/0000/XXX 00000 DEL 01/09/2026",
 	})
 	must(g.T, err)
 	return s
@@ -299,6 +311,7 @@ type PSPs struct {
 	orders     []gateway.Order
 	abilities  gateway.Abilities
 	pageless   bool
+	printOnly  bool
 	ask        func(gateway.Payment) (gateway.PSPEvent, error)
 	cancel     func(gateway.Payment) error
 	refund     func(gateway.Payment) error
@@ -365,6 +378,13 @@ func (p *PSPs) Pageless(is bool) {
 	p.pageless = is
 }
 
+// PrintOnly says whether POSTE is paid by printed bulletins alone from now on.
+func (p *PSPs) PrintOnly(is bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.printOnly = is
+}
+
 // Abilities are those that were given.
 func (p *PSPs) Abilities(gateway.PSPID) gateway.Abilities {
 	p.mu.Lock()
@@ -401,7 +421,7 @@ func (p *PSPs) Offers(_ context.Context, amount money.Cents) []gateway.MethodOff
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	offer := func(id gateway.PSPID, fee money.Cents) gateway.PSPOffer {
-		o := gateway.PSPOffer{ID: id, Name: pspNames[id], Fee: fee, Available: true, Settlement: p.settlement, Pageless: p.pageless}
+		o := gateway.PSPOffer{ID: id, Name: pspNames[id], Fee: fee, Available: true, Settlement: p.settlement, Pageless: p.pageless, PrintOnly: p.printOnly && id == "POSTE"}
 		if p.down[id] {
 			o.Available, o.Reason = false, gateway.UnavailableBreaker
 		}

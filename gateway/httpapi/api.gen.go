@@ -106,6 +106,9 @@ type Cart struct {
 	// AmountCents Of the notices.
 	AmountCents int64 `json:"amount_cents"`
 
+	// DocumentURL The postal bulletins of the cart as PDF, one for each notice that can be paid. The link works in any browser, without logging in, for 24 hours at least: hand it to the payer alone, and read the cart again for a new one.
+	DocumentURL string `json:"document_url,omitempty"`
+
 	// FeeCents Of the provider.
 	FeeCents int64  `json:"fee_cents"`
 	ID       string `json:"id"`

@@ -40,7 +40,11 @@ func (h *handlers) CreateCart(ctx context.Context, r CreateCartRequestObject) (C
 	if err != nil {
 		return nil, err
 	}
-	return CreateCart201JSONResponse{cartOf(cart), CreateCart201ResponseHeaders{etag(cart.Version), "/api/v1/carts/" + cart.ID}}, nil
+	out, err := h.cartOf(ctx, cart)
+	if err != nil {
+		return nil, err
+	}
+	return CreateCart201JSONResponse{out, CreateCart201ResponseHeaders{etag(cart.Version), "/api/v1/carts/" + cart.ID}}, nil
 }
 
 func (h *handlers) GetCart(ctx context.Context, r GetCartRequestObject) (GetCartResponseObject, error) {
@@ -52,15 +56,21 @@ func (h *handlers) GetCart(ctx context.Context, r GetCartRequestObject) (GetCart
 	if !k.caller.Admin() && cart.School != k.caller.School {
 		return nil, gateway.ErrNotFound
 	}
-	return GetCart200JSONResponse{cartOf(cart), GetCart200ResponseHeaders{etag(cart.Version)}}, nil
+	out, err := h.cartOf(ctx, cart)
+	if err != nil {
+		return nil, err
+	}
+	return GetCart200JSONResponse{out, GetCart200ResponseHeaders{etag(cart.Version)}}, nil
 }
 
-func cartOf(c gateway.Cart) Cart {
+func (h *handlers) cartOf(ctx context.Context, c gateway.Cart) (Cart, error) {
 	out := Cart{ID: c.ID, State: CartState(c.State), AmountCents: int64(c.Amount()), FeeCents: int64(c.Fee)}
 	if c.State == gateway.CartRedirected {
 		out.RedirectURL = c.Redirect
 	}
-	return out
+	var err error
+	out.DocumentURL, err = h.svc.BulletinURL(ctx, c)
+	return out, err
 }
 
 func (h *handlers) ListPaymentMethods(ctx context.Context, r ListPaymentMethodsRequestObject) (ListPaymentMethodsResponseObject, error) {

@@ -60,6 +60,7 @@ var problems = []struct {
 	{gateway.ErrPlanPaid, problem{409, "plan_paid", "It was paid in the other way its plan offers", "Issue a new notice if there is more to pay."}},
 	{gateway.ErrInProgress, problem{409, "payment_in_progress", "A payment of the notice is in progress", "Wait until it ends; payment.expires_at of the notice says when at the latest."}},
 	{gateway.ErrRefused, problem{409, "psp_refused", "The provider refused", "Choose another provider."}},
+	{gateway.ErrNoBulletin, problem{409, "no_postal_bulletin", "No postal bulletin can be printed", "This provider is paid with printed bulletins. They need a school with a postal account and Poste's authorisation, and at most 999,999.99 euro: choose another provider."}},
 	{gateway.ErrRefundOwn, problem{403, "refund_own_request", "Who asked for a refund may not approve it", "Let another client approve it."}},
 	{gateway.ErrRefundExceeds, problem{409, "refund_exceeds_receipt", "It would give back more than was received", "Look at the receipt's other refunds; reject one that is not meant."}},
 	{gateway.ErrRefundState, problem{409, "refund_state", "The refund's state forbids it", "Read it; executed and rejected are final."}},

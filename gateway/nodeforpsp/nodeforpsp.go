@@ -206,12 +206,12 @@ func (f *face) bollettino(ctx context.Context, m pagopa.BollettinoRequest) soap.
 	if _, code := f.authenticate(m.PSPHead, m.Operation()); code != "" {
 		return node(m.Operation(), code, "")
 	}
-	// The bulletin's Data Matrix names the account, not the school.
-	school, err := f.svc.SchoolByPostalAccount(ctx, m.PostalAccount)
+	number, err := iuv.Parse(m.NoticeNumber)
 	if err != nil {
-		return refuse(m.Operation(), "", err)
+		number = iuv.Number{} // none of ours, see find
 	}
-	n, school, err := f.find(ctx, string(school.Code), m.NoticeNumber)
+	// The message names the account, not the school.
+	n, school, err := f.svc.FindBulletin(ctx, m.PostalAccount, number)
 	if err != nil {
 		return refuse(m.Operation(), string(school.Code), err)
 	}

@@ -434,6 +434,22 @@ func TestOrderOfChecks(t *testing.T) {
 	})
 }
 
+// Two schools with one postal account: a bulletin is of the school whose notice
+// it names.
+func TestBulletinOfASharedAccount(t *testing.T) {
+	each(t, func(t *testing.T, f *face) {
+		sharing := f.AddPostal("97735020584", "Liceo Volta")
+		for _, school := range []gateway.SchoolCode{f.postal.Code, sharing.Code} {
+			n := f.IssueAt(school)
+			answer := f.post(t, bollettino(one, postalAccount, n.Number.String()))
+			want(t, answer, "OK")
+			if !strings.Contains(answer, "<fiscalCodePA>"+string(school)+"</fiscalCodePA>") || !strings.Contains(answer, "<allCCP>true</allCCP>") {
+				t.Errorf("a bulletin of %s is answered with %s", school, answer)
+			}
+		}
+	})
+}
+
 // What the schema refuses is PPT_SINTASSI_EXTRAXSD and leaves no trace.
 func TestSyntax(t *testing.T) {
 	each(t, func(t *testing.T, f *face) {

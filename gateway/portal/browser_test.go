@@ -57,6 +57,13 @@ func config(t *testing.T, g *gatewaytest.Gateway) portal.Config {
 		PDF: func(r gateway.Receipt, s gateway.School) ([]byte, error) {
 			return fmt.Appendf(nil, "%%PDF of %s, %s", r.Content.ID, s.Name), nil
 		},
+		Bulletin: func(list []gateway.Bulletin) ([]byte, error) {
+			var names []string
+			for _, b := range list {
+				names = append(names, b.Notice.Description+" of "+b.Notice.Debtor.Name+", "+string(b.Notice.Debtor.Code))
+			}
+			return fmt.Appendf(nil, "%%PDF of %s", strings.Join(names, "; ")), nil
+		},
 		FormActions: func() []string { return []string{"https://psp.example"} },
 	}
 }

@@ -81,6 +81,7 @@ var reasons = []struct {
 	{gateway.ErrInProgress, "in_progress"},
 	{gateway.ErrPSPUnavailable, "psp_unavailable"},
 	{gateway.ErrRefused, "psp_refused"},
+	{gateway.ErrNoBulletin, "no_bulletin"},
 	{gateway.ErrOutcomeUnknown, "psp_unknown"},
 }
 

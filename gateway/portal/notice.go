@@ -146,7 +146,7 @@ func (p *portal) runningCarts(ctx context.Context, a *gateway.Account) (map[gate
 	}
 	running := map[gateway.NoticeRef]string{}
 	for _, cart := range carts {
-		if cart.State != gateway.CartRedirected {
+		if cart.State != gateway.CartRedirected || cart.Printed() {
 			continue
 		}
 		for _, n := range cart.Notices {

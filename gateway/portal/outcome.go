@@ -31,6 +31,7 @@ type outcomePage struct {
 	Total   money.Cents
 	Hint    string // what the PSP's page says: wording only
 	Resume  string // the PSP's page, while it may still be used
+	Print   string // the postal bulletins, where there are some
 	Guest   bool   // the reader may not see whom the notices are for
 	Stamp   string // changes when there is something new to show
 	Refresh int    // seconds until a browser without scripts asks again; 0: no more
@@ -45,6 +46,7 @@ const (
 	phasePartial   phase = "partial"
 	phaseFailed    phase = "failed"
 	phaseExpired   phase = "expired"
+	phasePrinted   phase = "printed" // nothing runs: the payer has a paper
 )
 
 var phases = map[gateway.CartState]phase{
@@ -110,6 +112,12 @@ func (p *portal) outcomeOf(c *gin.Context) (outcomePage, error) {
 	page := outcomePage{
 		Cart: cart.ID, Phase: phases[cart.State], PSP: p.svc.PSPName(cart.PSP),
 		Amount: cart.Amount(), Fee: cart.Fee, Total: cart.Amount() + cart.Fee,
+	}
+	if cart.Printed() {
+		page.Phase = phasePrinted
+	}
+	if page.Print, err = p.svc.BulletinURL(ctx, cart); err != nil {
+		return outcomePage{}, err
 	}
 	marks := []string{string(cart.State)}
 	paid := 0

@@ -229,6 +229,9 @@ func (p *portal) payFailed(c *gin.Context, b basket, wanted choice, err error) {
 		p.log.Warn("portal: payment not started", "psp", wanted.psp, "reason", why)
 		wanted.failed = wanted.psp
 		p.checkoutPage(c, http.StatusServiceUnavailable, b, wanted, why)
+	case why == "no_bulletin":
+		wanted.failed = wanted.psp
+		p.checkoutPage(c, http.StatusConflict, b, wanted, why)
 	default:
 		// Of a notice: reading the cart again finds which, and takes it out.
 		if b, err = p.basket(c); err != nil {

@@ -39,6 +39,8 @@ type Config struct {
 	Secure bool
 	// PDF makes the document of a receipt.
 	PDF func(gateway.Receipt, gateway.School) ([]byte, error)
+	// Bulletin prints postal bulletins; nil: none are printed.
+	Bulletin func([]gateway.Bulletin) ([]byte, error)
 	// FormActions are the origins of the PSPs' pages: Paga ends there, and a
 	// browser follows a form's redirect only to origins that the policy names.
 	// Asked for at each answer: PSPs come and go. Nil: there are none.
@@ -62,17 +64,18 @@ const (
 const maxForm = 64 << 10
 
 type portal struct {
-	svc      *gateway.Service
-	sessions *scs.SessionManager
-	tongues  *tongues
-	pages    map[string]map[string]*template.Template // by language and name
-	askable  map[string]bool                          // the addresses of pages: routes with GET
-	pdf      func(gateway.Receipt, gateway.School) ([]byte, error)
-	log      *slog.Logger
-	observe  func(route, method string, code int, d time.Duration)
-	foreign  *http.CrossOriginProtection
-	lookups  *limiter // of notices by people without an account
-	guesses  *limiter // of passwords
+	svc       *gateway.Service
+	sessions  *scs.SessionManager
+	tongues   *tongues
+	pages     map[string]map[string]*template.Template // by language and name
+	askable   map[string]bool                          // the addresses of pages: routes with GET
+	pdf       func(gateway.Receipt, gateway.School) ([]byte, error)
+	bulletins func([]gateway.Bulletin) ([]byte, error)
+	log       *slog.Logger
+	observe   func(route, method string, code int, d time.Duration)
+	foreign   *http.CrossOriginProtection
+	lookups   *limiter // of notices by people without an account
+	guesses   *limiter // of passwords
 }
 
 // access says who may call a route.
@@ -124,6 +127,8 @@ var routes = []route{
 	{"GET", "/paga/:school/:number", visitor, (*portal).guestNotice},
 	{"POST", "/paga/:school/:number", visitor, (*portal).guestAdd},
 
+	// Whoever has the link may see what it shows.
+	{"GET", "/bollettini/:cart/:link", anyone, (*portal).bulletin},
 	{"GET", "/servizi-di-pagamento", anyone, (*portal).providers},
 	{"GET", "/assistenza", anyone, (*portal).help},
 	{"GET", "/privacy", anyone, static("privacy")},
@@ -148,7 +153,7 @@ func New(cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
 	p := &portal{
-		svc: cfg.Service, tongues: tongues, pages: pages, pdf: cfg.PDF, log: cfg.Log, observe: cfg.Observe,
+		svc: cfg.Service, tongues: tongues, pages: pages, pdf: cfg.PDF, bulletins: cfg.Bulletin, log: cfg.Log, observe: cfg.Observe,
 		askable: map[string]bool{},
 		foreign: http.NewCrossOriginProtection(),
 		lookups: newLimiter(rate.Every(2*time.Second), 40),

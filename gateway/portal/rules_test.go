@@ -26,7 +26,7 @@ func TestRoutes(t *testing.T) {
 		"GET /carrello/esito/:cart": visitor, "GET /carrello/esito/:cart/stato": visitor,
 		"GET /pagamenti": family, "GET /pagamenti/:school/:receipt": family, "GET /pagamenti/:school/:receipt/ricevuta.pdf": family,
 		"GET /paga": visitor, "POST /paga": visitor, "GET /paga/:school/:number": visitor, "POST /paga/:school/:number": visitor,
-		"GET /servizi-di-pagamento": anyone, "GET /assistenza": anyone, "GET /privacy": anyone, "GET /accessibilita": anyone,
+		"GET /servizi-di-pagamento": anyone, "GET /bollettini/:cart/:link": anyone, "GET /assistenza": anyone, "GET /privacy": anyone, "GET /accessibilita": anyone,
 	}
 	for _, r := range routes {
 		name := r.method + " " + r.path

@@ -113,6 +113,11 @@ SELECT k.school, k.id
   LEFT JOIN refunds f ON f.school = r.school AND f.receipt = r.id AND f.attempt = p.attempt AND f.amount_cents = r.amount_cents
        AND f.state IN ('approved', 'executed')
  WHERE p.state = 'asking' AND f.id IS NULL`},
+	{"section 4: a cart that was only printed holds no notice", `
+SELECT c.id, a.id
+  FROM carts c
+  JOIN attempts a ON a.cart = c.id
+ WHERE c.state = 'redirected' AND c.redirect = '' AND a.state IN ('created', 'sent', 'unknown', 'authorised')`},
 	{"section 4: a notice settled in a cart is paid", `
 SELECT c.school, c.number
   FROM cart_notices c

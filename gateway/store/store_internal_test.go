@@ -64,7 +64,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"PayersOf, payers", selectPayersOfNotice, 2, []string{"pupils_code (school=? AND code_hash=?)", "payers_code (code_hash=? AND school=?)"}},
 		{"TokensOfAttempt", selectTokensOfAttempt, 1, []string{"tokens_attempt (attempt=?)"}},
 		{"LockContribution", selectContribution, 1, []string{"contributions_service (service=?)"}},
-		{"SchoolByPostalAccount", selectSchoolByPostalAccount, 1, []string{"schools_postal (postal_account=?)"}},
+		{"SchoolsByPostalAccount", selectSchoolsByPostalAccount, 1, []string{"schools_postal (postal_account=?)"}},
 		{"DeleteExpired", deleteExpiredSessions, 1, []string{"sessions_expiry (expires_at<?)"}},
 	} {
 		args := slices.Repeat([]any{nil}, c.args)

@@ -53,15 +53,15 @@ func (t *tx) SaveToken(k gateway.Token) error {
 	return t.changed(gateway.ErrNotFound, updateToken, k.ID, k.State, k.Outcome, at(k.ChangedAt))
 }
 
-const selectSchoolByPostalAccount = `
+const selectSchoolsByPostalAccount = `
 SELECT ` + schoolColumns + `
   FROM schools
  WHERE postal_account = $1 AND postal_account <> ''
- ORDER BY code
- LIMIT 1`
+ ORDER BY code`
 
-func (t *tx) SchoolByPostalAccount(account string) (gateway.School, error) {
-	return scanSchool(t.sql.QueryRowContext(t.ctx, selectSchoolByPostalAccount, account))
+func (t *tx) SchoolsByPostalAccount(account string) ([]gateway.School, error) {
+	rows, err := t.sql.QueryContext(t.ctx, selectSchoolsByPostalAccount, account)
+	return collect(rows, err, scanSchool)
 }
 
 const inboxColumn = "inbox.raw_enc"

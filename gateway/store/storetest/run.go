@@ -115,6 +115,22 @@ func schools(w world) {
 			return err
 		})
 	}
+	w.view(func(tx gateway.Tx) error {
+		for account, want := range map[string][]gateway.SchoolCode{"000001234567": {schoolB, schoolA}, "000000000001": {}, "": {}} {
+			list, err := tx.SchoolsByPostalAccount(account)
+			if err != nil {
+				return err
+			}
+			got := []gateway.SchoolCode{}
+			for _, s := range list {
+				got = append(got, s.Code)
+			}
+			if !slices.Equal(got, want) {
+				w.Errorf("SchoolsByPostalAccount(%q) = %v, want %v", account, got, want)
+			}
+		}
+		return nil
+	})
 }
 
 func insertNotices(w world) {
