@@ -169,10 +169,11 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 				cart.Notices = append(cart.Notices, CartNotice{School: n.School, Number: n.Number})
 			}
 		}
-		if err := s.fillCart(tx, req, &cart, now); err != nil {
+		stamps, err := s.fillCart(tx, req, &cart, now)
+		if err != nil {
 			return err
 		}
-		offer, err := s.choose(tx.Context(), req, cart.Amount())
+		offer, err := s.choose(tx.Context(), req, cart.Amount(), stamps)
 		if err != nil {
 			return err
 		}
@@ -222,8 +223,8 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 
 // fillCart checks that every notice may be paid by this payer now, and takes
 // its amount. Notices are locked in one order for all, so that two carts cannot
-// wait for each other.
-func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) error {
+// wait for each other. stamps says that a revenue stamp is to be bought.
+func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) (stamps bool, err error) {
 	order := make([]int, len(cart.Notices))
 	for i := range order {
 		order[i] = i
@@ -234,43 +235,44 @@ func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) err
 	for _, i := range order {
 		c := &cart.Notices[i]
 		if req.School != "" && c.School != req.School {
-			return fmt.Errorf("notice %s: %w", c.Number, ErrNotFound)
+			return false, fmt.Errorf("notice %s: %w", c.Number, ErrNotFound)
 		}
 		if req.Account != nil {
 			if ok, err := s.maySee(tx, *req.Account, c.School, c.Number); err != nil {
-				return err
+				return false, err
 			} else if !ok {
-				return fmt.Errorf("notice %s: %w", c.Number, ErrNotFound)
+				return false, fmt.Errorf("notice %s: %w", c.Number, ErrNotFound)
 			}
 		}
 		n, err := tx.LockNotice(c.School, c.Number)
 		if err != nil {
-			return fmt.Errorf("notice %s: %w", c.Number, err)
+			return false, fmt.Errorf("notice %s: %w", c.Number, err)
 		}
 		if err := n.Askable(now); err != nil {
-			return fmt.Errorf("notice %s: %w", c.Number, err)
+			return false, fmt.Errorf("notice %s: %w", c.Number, err)
 		}
 		if slices.ContainsFunc(taken, func(o Notice) bool { return n.rivals(&o) }) {
-			return &Invalid{[]FieldError{{fmt.Sprintf("notices[%d]", i), "duplicate", "another notice of the cart pays the same: take the single one, or instalments"}}}
+			return false, &Invalid{[]FieldError{{fmt.Sprintf("notices[%d]", i), "duplicate", "another notice of the cart pays the same: take the single one, or instalments"}}}
 		}
 		taken = append(taken, n)
+		stamps = stamps || slices.ContainsFunc(n.Transfers, func(t Transfer) bool { return t.Stamp != nil })
 		if err := s.planFree(tx, &n, true, now); err != nil {
-			return fmt.Errorf("notice %s: %w", c.Number, err)
+			return false, fmt.Errorf("notice %s: %w", c.Number, err)
 		}
 		// A page given up for long must not wait for the next Sweep.
 		if a, err := tx.LiveAttempt(c.School, c.Number); err == nil && !now.Before(a.LapsesAt) {
 			if err := s.lapse(tx, a, now); err != nil {
-				return err
+				return false, err
 			}
 		} else if err != nil && !isNotFound(err) {
-			return err
+			return false, err
 		}
 		c.Amount = n.Amount
 		if sum, err = sum.Add(n.Amount); err != nil {
-			return &Invalid{[]FieldError{{"notices", "range", "the cart's total is too large"}}}
+			return false, &Invalid{[]FieldError{{"notices", "range", "the cart's total is too large"}}}
 		}
 	}
-	return nil
+	return stamps, nil
 }
 
 // holdNotices takes a token on every notice of the cart, so that a payer at a
@@ -320,14 +322,24 @@ func (s *Service) releaseTokens(tx Tx, a Attempt, now time.Time) error {
 	return nil
 }
 
-// choose finds the PSP asked for, or the first by the rule, and its fee.
-func (s *Service) choose(ctx context.Context, req PayRequest, amount money.Cents) (PSPOffer, error) {
+// choose finds the PSP asked for, or the first by the rule, and its fee. No PSP
+// but the node's is told of revenue stamps: another would take the money for
+// them, and no receipt could be made.
+func (s *Service) choose(ctx context.Context, req PayRequest, amount money.Cents, stamps bool) (PSPOffer, error) {
+	passed := false
 	for _, m := range s.psps.Offers(ctx, amount) {
 		if m.Method != req.Method {
 			continue
 		}
 		for _, o := range m.PSPs {
 			if req.PSP != "" && o.ID != req.PSP {
+				continue
+			}
+			if stamps && o.Settlement.holds() {
+				if req.PSP != "" {
+					return PSPOffer{}, &Invalid{[]FieldError{{"psp", "stamps", "this PSP sells no revenue stamps: choose another"}}}
+				}
+				passed = true
 				continue
 			}
 			if o.Reason == UnavailableAmount && req.PSP != "" {
@@ -338,6 +350,9 @@ func (s *Service) choose(ctx context.Context, req PayRequest, amount money.Cents
 			}
 			return o, nil
 		}
+	}
+	if passed {
+		return PSPOffer{}, &Invalid{[]FieldError{{"method", "stamps", "no PSP of this method sells revenue stamps: choose another"}}}
 	}
 	if req.PSP == "" {
 		return PSPOffer{}, fmt.Errorf("method %s: %w", req.Method, ErrPSPUnavailable)

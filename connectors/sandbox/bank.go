@@ -305,22 +305,27 @@ func (s *Server) postPayment(w http.ResponseWriter, r *http.Request) {
 	if mode == ModeCut {
 		panic(http.ErrAbortHandler) // ends the connection without an answer
 	}
+	page := s.cfg.URL.JoinPath(string(p.ID), "conto", d.id).String()
+	link := func(href string) map[string]string { return map[string]string{"href": href} }
 	// Links may be relative or whole; the bank uses both.
 	self := "/" + string(p.ID) + "/v1/payments/" + d.product + "/" + d.id
+	links, approach := map[string]any{"self": link(self), "status": link(self + "/status")}, "REDIRECT"
+	if p.Options["sca"] == "decoupled" {
+		approach = "DECOUPLED"
+		s.cfg.Log.Info("sandbox: the payer confirms in the app of the bank", "psp", string(p.ID), "page", page)
+	} else {
+		links["scaRedirect"] = link(page)
+	}
 	w.Header().Set("Location", self)
-	w.Header().Set("ASPSP-SCA-Approach", "REDIRECT")
+	w.Header().Set("ASPSP-SCA-Approach", approach)
 	w.Header().Set("ASPSP-Notification-Support", fmt.Sprint(d.hint != ""))
 	if d.hint != "" {
 		w.Header().Set("ASPSP-Notification-Content", "status=PROCESS,LAST")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
-	link := func(href string) map[string]string { return map[string]string{"href": href} }
 	_ = json.NewEncoder(w).Encode(map[string]any{ // the peer is gone: its loss
-		"transactionStatus": "RCVD", "paymentId": d.id, "_links": map[string]any{
-			"scaRedirect": link(s.cfg.URL.JoinPath(string(p.ID), "conto", d.id).String()),
-			"self":        link(self), "status": link(self + "/status"),
-		},
+		"transactionStatus": "RCVD", "paymentId": d.id, "_links": links,
 	})
 }
 

@@ -35,13 +35,14 @@ type bankRig struct {
 	clock *gatewaytest.Time
 	set   *connectors.Set
 	box   *sandbox.Server
+	app   *url.URL // where the sandbox is
 	// shut has the gateway answer nothing: neither the node face nor callbacks.
 	shut atomic.Bool
 	// deaf has it answer no callbacks.
 	deaf atomic.Bool
 }
 
-func newBankRig(t *testing.T) *bankRig {
+func newBankRig(t *testing.T, options ...string) *bankRig {
 	t.Helper()
 	r := &bankRig{t: t, clock: gatewaytest.NewTime(gatewaytest.Start)}
 	log := slog.New(slog.DiscardHandler)
@@ -49,9 +50,13 @@ func newBankRig(t *testing.T) *bankRig {
 	at := func(srv *httptest.Server) *url.URL {
 		return &url.URL{Scheme: "http", Host: srv.Listener.Addr().String()}
 	}
+	r.app = at(other)
 	var bank []connectors.PSP
 	for _, p := range rigPSPs(at(other)) {
 		if p.Connector == "berlingroup" {
+			for i := 0; i < len(options); i += 2 {
+				p.Options[options[i]] = options[i+1]
+			}
 			bank = append(bank, p)
 		}
 	}
@@ -282,6 +287,22 @@ func TestBankHintHasUsAsk(t *testing.T) {
 	if err := hint(strings.Repeat("0", 32)); !errors.Is(err, gateway.ErrNotFound) {
 		t.Errorf("a hint at no payment: %v", err)
 	}
+}
+
+// With an app in place of a page the browser waits at our own, and the payer
+// confirms elsewhere.
+func TestBankWithAnApp(t *testing.T) {
+	t.Parallel()
+	r := newBankRig(t, "sca", "decoupled")
+	list, cart := r.pay(1)
+	if !strings.HasSuffix(cart.Redirect, "/carrello/esito/"+cart.ID) {
+		t.Errorf("the browser is sent to %s", cart.Redirect)
+	}
+	r.poll(5 * time.Second)
+	r.want(list, cart, gateway.NoticeOpen, gateway.CartRedirected, gateway.AttemptSent)
+	cart.Redirect = r.app.JoinPath("BERLIN", "conto", r.payment(cart).Reference).String()
+	r.press(cart, "paga")
+	r.want(list, cart, gateway.NoticePaid, gateway.CartClosedOK, "")
 }
 
 // A page over is taken back at the bank, and a payment made is not.
