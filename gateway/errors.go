@@ -31,6 +31,8 @@ var (
 	ErrPlanPaid = errors.New("the other option of the plan is paid")
 	// ErrTooBroad: a search that fits too many people.
 	ErrTooBroad = errors.New("too many people fit")
+	// ErrNotPrintable: what was asked for does not fit the model of a notice.
+	ErrNotPrintable = errors.New("cannot be printed")
 	// ErrInProgress: a live attempt or token holds the notice.
 	ErrInProgress = errors.New("a payment is in progress")
 	// ErrPSPUnavailable: the provider cannot be used now; another may.

@@ -169,7 +169,8 @@ type Canvas struct {
 	f        file
 	pages    []page
 	fonts    [faceCount]*subset
-	images   []int // objects
+	images   []int            // objects
+	pictures map[*Picture]int // index in images
 	elements []element
 	open     int  // the element that is drawn in; -1: the document, none
 	ornament bool // inside Ornament
