@@ -162,19 +162,21 @@ func (p *page) field(x, y, room float64, t pdf.Type, word func(*words) string, v
 }
 
 func (p *page) print() {
-	switch {
-	case len(p.instalments) == 0:
-		p.front()
-		p.zones(p.single, nil)
-	case p.Single != nil:
-		p.front()
-		p.zones(p.single, nil)
-		p.plan()
-	default:
-		p.front()
+	p.front()
+	if p.Single != nil {
+		p.zones(p.single)
+	} else {
 		p.list()
-		p.plan()
 	}
+	p.plan()
+}
+
+// label says which payment of its plan a notice is.
+func (s *slip) label(w *words) string {
+	if s.Instalment == 0 {
+		return w.single
+	}
+	return fmt.Sprintf(w.instalment, s.Instalment, s.PlanParts)
 }
 
 // front is the upper part of the first page: it ends above bankTop.
@@ -358,14 +360,11 @@ const (
 )
 
 // zones are the parts for banks and for the post of one payment.
-func (p *page) zones(s slip, label func(*words) string) {
-	if label == nil {
-		label = func(w *words) string { return w.single }
-	}
-	p.bank(bankTop, s, label)
+func (p *page) zones(s slip) {
+	p.bank(bankTop, s)
 	if p.hasPostal() {
 		p.cut(postalTop - 4)
-		p.post(postalTop, s, label)
+		p.post(postalTop, s)
 	}
 }
 
@@ -375,12 +374,12 @@ func (p *page) cut(y float64) {
 }
 
 // dueAside prints which payment it is and its last day, at the right of a band.
-func (p *page) dueAside(y float64, s slip, label func(*words) string) func(x float64) {
+func (p *page) dueAside(y float64, s slip) func(x float64) {
 	return func(x float64) {
 		p.tag(pdf.RoleParagraph, func() {
 			by := italian.due + " " + s.DueDate.Italian()
 			w := bandType.Width(by)
-			l := label(&italian)
+			l := s.label(&italian)
 			lw := bandType.Width(l)
 			start := x - w - 4 - lw
 			p.text(start, y+4.55, bandType, l)
@@ -390,10 +389,10 @@ func (p *page) dueAside(y float64, s slip, label func(*words) string) func(x flo
 }
 
 // bank is the part for banks and all other channels, the page's width.
-func (p *page) bank(y float64, s slip, label func(*words) string) {
+func (p *page) bank(y float64, s slip) {
 	p.tag(pdf.RoleSection, func() {
 		top := y
-		y = p.band(y, func(w *words) string { return w.banks }, p.dueAside(top, s, label))
+		y = p.band(y, func(w *words) string { return w.banks }, p.dueAside(top, s))
 		p.paragraph(left, y+5, 44, func(w *words) string {
 			if p.School.CBILL != "" {
 				return w.banksCBILL
@@ -432,11 +431,11 @@ func (p *page) numbers(x, y float64, s slip) {
 }
 
 // post is the postal slip, the page's width.
-func (p *page) post(y float64, s slip, label func(*words) string) {
+func (p *page) post(y float64, s slip) {
 	postal := p.School.Postal
 	p.tag(pdf.RoleSection, func() {
 		top := y
-		y = p.band(y, func(w *words) string { return w.postal }, p.dueAside(top, s, label))
+		y = p.band(y, func(w *words) string { return w.postal }, p.dueAside(top, s))
 		p.paragraph(left, y+5, 44, func(w *words) string { return w.postalText })
 		p.tag(pdf.RoleParagraph, func() { p.lines(left, y+57, 46, 2.7, authority, postal.Authorization, 2) })
 
@@ -486,12 +485,12 @@ func (p *page) list() {
 		})
 		p.rule(left, y+1.6, right, y+1.6, 0.2, pdf.Line)
 		y += 1.2
-		for n, s := range p.instalments {
+		for _, s := range p.instalments {
 			y += lead
 			cells(pdf.RoleCell, func(i int) {
 				switch i {
 				case 0:
-					p.text(at[0], y, strong, fmt.Sprintf(italian.instalment, n+1, len(p.instalments)))
+					p.text(at[0], y, strong, s.label(&italian))
 				case 1:
 					p.text(at[1], y, value, s.DueDate.Italian())
 				case 2:
@@ -518,21 +517,19 @@ func (p *page) plan() {
 		const begin, end = 31.0, 289.0
 		high := (end - begin) / float64(n)
 		for i, s := range rest[:n] {
-			at := len(p.instalments) - len(rest) + i + 1
 			y := begin + float64(i)*high
 			if i > 0 {
 				p.cut(y - 2)
 			}
-			label := func(w *words) string { return fmt.Sprintf(w.instalment, at, len(p.instalments)) }
 			switch {
 			case !p.hasPostal():
-				p.bank(y, s, label)
+				p.bank(y, s)
 			case n < 3:
-				p.bank(y, s, label)
+				p.bank(y, s)
 				p.cut(y + 54)
-				p.post(y+56, s, label)
+				p.post(y+56, s)
 			default:
-				p.block(y, s, label)
+				p.block(y, s)
 			}
 		}
 		rest = rest[n:]
@@ -553,10 +550,10 @@ func perPage(left int) int {
 
 // block is one of three instalments of a page: the part for banks at the left,
 // the postal slip at its right.
-func (p *page) block(y float64, s slip, label func(*words) string) {
+func (p *page) block(y float64, s slip) {
 	p.tag(pdf.RoleSection, func() {
 		p.fill(left, y, width, bandHigh, night)
-		p.tag(pdf.RoleH2, func() { p.both(left+2.5, y+4.55, 70, bandType, bandToo, label) })
+		p.tag(pdf.RoleH2, func() { p.both(left+2.5, y+4.55, 70, bandType, bandToo, s.label) })
 		p.tag(pdf.RoleParagraph, func() {
 			p.textRight(right-2.5, y+4.55, bandType, euro(s.Amount)+"   "+italian.due+" "+s.DueDate.Italian())
 		})
