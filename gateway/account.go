@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -40,6 +41,44 @@ func CheckPassword(p string) error {
 	}
 	return nil
 }
+
+// CheckPasswordFor is CheckPassword, and refuses what is easy to guess of this
+// account: a common password, or one around its own names.
+func CheckPasswordFor(a Account, p string) error {
+	if err := CheckPassword(p); err != nil {
+		return err
+	}
+	bare := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) {
+			return r
+		}
+		return -1
+	}, strings.ToLower(p))
+	left := bare // when their own names are taken away
+	for _, w := range []string{a.FirstName, a.LastName, a.Username} {
+		w = strings.ToLower(strings.NewReplacer(".", "", " ", "").Replace(w))
+		if utf8.RuneCountInString(w) >= 3 {
+			left = strings.ReplaceAll(left, w, "")
+		}
+	}
+	if slices.Contains(commonPasswords, bare) || left != bare && utf8.RuneCountInString(left) < 3 {
+		return ErrWeakPassword
+	}
+	return nil
+}
+
+// commonPasswords are the letters of what people choose most when a digit and a
+// capital are asked for: Password1, Qwerty123, Ciao1234 and the like.
+var commonPasswords = strings.Fields(`
+	password passw passwd pass qwerty qwertyuiop qwert asdfgh asdfghjkl zxcvbn zxcvbnm abc abcd abcdef a aa aaa
+	ciao ciaociao admin administrator welcome benvenuto benvenuta letmein iloveyou tiamo amore amoremio amoretuo cucciolo
+	juventus juve forzajuve milan acmilan inter forzainter napoli forzanapoli roma asroma lazio fiorentina
+	francesco francesca alessandro alessandra andrea marco matteo giuseppe giovanni martina giulia chiara valentina antonio
+	stella sole luna mamma papa famiglia famigliamia scuola scuolamia pagopa pagamenti pagamentiscuola nodogate italia italiano
+	princess principessa dragon monkey football calcio baseball sunshine shadow master superman batman pokemon
+	gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre
+	primavera estate autunno inverno lunedi domenica password password changeme cambiami provvisoria segreta segreto secret
+	computer internet samsung iphone android google facebook whatsapp instagram`)
 
 // AddAccount makes a log-in with a password. ErrConflict: the user name or the
 // code has one already.
@@ -99,11 +138,15 @@ func (s *Service) LogIn(ctx context.Context, username, password string) (Account
 			right = false
 			return nil
 		}
+		if right && !a.PasswordUntil.IsZero() && (a.PasswordUsed || !now.Before(a.PasswordUntil)) {
+			right = false // a provisional password opens once, for a day; it was guessed by nobody
+			return nil
+		}
 		if right {
-			if a.Failures == 0 {
+			if a.Failures == 0 && a.PasswordUntil.IsZero() {
 				return nil
 			}
-			a.Failures, a.LockedUntil = 0, time.Time{}
+			a.Failures, a.LockedUntil, a.PasswordUsed = 0, time.Time{}, !a.PasswordUntil.IsZero()
 			return tx.SaveAccount(a)
 		}
 		if a.Failures++; a.Failures >= freeFailures {
@@ -123,11 +166,11 @@ func (s *Service) LogIn(ctx context.Context, username, password string) (Account
 
 // ChangePassword replaces the password after checking the old one.
 func (s *Service) ChangePassword(ctx context.Context, id, old, new string) error {
-	if err := CheckPassword(new); err != nil {
-		return err
-	}
 	a, err := s.Account(ctx, id)
 	if err != nil {
+		return err
+	}
+	if err := CheckPasswordFor(a, new); err != nil {
 		return err
 	}
 	if ok, err := s.compare(ctx, old, a.Password); err != nil {
@@ -144,7 +187,7 @@ func (s *Service) ChangePassword(ctx context.Context, id, old, new string) error
 		if err != nil {
 			return err
 		}
-		a.Password, a.MustChange = hash, false
+		a.Password, a.MustChange, a.PasswordUntil, a.PasswordUsed = hash, false, time.Time{}, false
 		return tx.SaveAccount(a)
 	})
 }

@@ -118,7 +118,7 @@ const (
 // BulletinURL is a link to the printed bulletins of the cart, good for a day at
 // least; empty when there is nothing to print.
 func (s *Service) BulletinURL(ctx context.Context, c Cart) (string, error) {
-	if c.Method != MethodBulletin || len(s.cfg.LinkKey) == 0 {
+	if c.Method != MethodBulletin {
 		return "", nil
 	}
 	now := s.clock.Now()
@@ -142,7 +142,7 @@ func (s *Service) BulletinURL(ctx context.Context, c Cart) (string, error) {
 // ErrNotFound for a link that we never made, ErrLinkExpired for an old one.
 func (s *Service) BulletinsByLink(ctx context.Context, cart, link string) ([]Bulletin, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(link)
-	if err != nil || len(s.cfg.LinkKey) == 0 || len(b) != 8+linkSize || !hmac.Equal(b[8:], s.linkCode(cart, b[:8])) {
+	if err != nil || len(b) != 8+linkSize || !hmac.Equal(b[8:], s.linkCode(cart, b[:8])) {
 		return nil, ErrNotFound
 	}
 	if s.clock.Now().Unix() >= int64(binary.BigEndian.Uint64(b)) {
@@ -152,7 +152,7 @@ func (s *Service) BulletinsByLink(ctx context.Context, cart, link string) ([]Bul
 }
 
 func (s *Service) linkCode(cart string, until []byte) []byte {
-	m := hmac.New(sha256.New, s.cfg.LinkKey)
+	m := hmac.New(sha256.New, s.linkKey)
 	m.Write([]byte("bulletins\x00" + cart + "\x00"))
 	m.Write(until)
 	return m.Sum(nil)[:linkSize]

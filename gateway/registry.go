@@ -47,6 +47,10 @@ type Account struct {
 	// Password is an Argon2id string; empty when only SPID or CIE may enter.
 	Password   string
 	MustChange bool // the password is provisional
+	// PasswordUntil ends a provisional password that was mailed, and PasswordUsed
+	// says that it was used to enter: it opens once.
+	PasswordUntil time.Time
+	PasswordUsed  bool
 	// Proven says that the account's code was proved (reliability.md, section
 	// 10); an unproven account sees nobody's notices.
 	Proven     bool

@@ -38,8 +38,9 @@ type Config struct {
 	Broker, Station string                // defaults for schools that name none
 	PublicURL       *url.URL              // the only origin used in links
 	HelpText        string                // whom to ask where a school says nothing
-	// LinkKey signs links that work without logging in: 32 bytes, the same in
-	// every process; nil: there are none.
+	// LinkKey makes what works without logging in: links, and the first passwords
+	// that mails carry. 32 bytes, the same in every process; nil: made at random,
+	// and what it made ends with the process.
 	LinkKey []byte
 }
 
@@ -56,6 +57,7 @@ type Service struct {
 	numbers       *iuv.Allocator
 	metrics       metrics
 	evidenceLimit *rate.Limiter
+	linkKey       []byte
 	hashing       chan struct{} // bounds concurrent password hashes (memory)
 }
 
@@ -76,7 +78,14 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.LinkKey == nil {
+		cfg.LinkKey = make([]byte, 32)
+		if _, err := io.ReadFull(cfg.Random, cfg.LinkKey); err != nil {
+			return nil, fmt.Errorf("gateway: no randomness: %w", err)
+		}
+	}
 	return &Service{
+		linkKey:       cfg.LinkKey,
 		cfg:           cfg,
 		store:         cfg.Store,
 		psps:          cfg.PSPs,

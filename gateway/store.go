@@ -145,11 +145,33 @@ type Tx interface {
 	Pupil(school SchoolCode, id string) (Pupil, error)
 	Pupils(school SchoolCode) ([]Pupil, error) // by class, then id
 	PutPayer(Payer) error
+	Payer(school SchoolCode, id string) (Payer, error)
 	LinkPayer(Link) error
 	InsertAccount(Account) error // ErrConflict: user name or code taken
 	Account(id string) (Account, error)
 	AccountByUsername(username string) (Account, error)
+	AccountByCode(FiscalCode) (Account, error)
 	SaveAccount(Account) error
+
+	InsertRegistration(Registration) error
+	LockRegistration(id string) (Registration, error)
+	// SaveRegistration writes which account it became.
+	SaveRegistration(Registration) error
+	// CountRegistrations counts those of a code made at or after since.
+	CountRegistrations(code FiscalCode, since time.Time) (int, error)
+	InsertPasswordLink(PasswordLink) error
+	PasswordLink(id string) (PasswordLink, error)
+	SavePasswordLink(PasswordLink) error // writes UsedAt
+	CountPasswordLinks(account string, since time.Time) (int, error)
+	// InsertIdentity says whose an identity of an OpenID provider is; ErrConflict
+	// when it is known already.
+	InsertIdentity(issuer, subject, account string, at time.Time) error
+	AccountOfIdentity(issuer, subject string) (account string, err error)
+	InsertInvitation(Invitation) error
+	Invitation(hash [sha256.Size]byte) (Invitation, error) // locks it where the transaction may write
+	SaveInvitation(Invitation) error                       // writes UsedAt
+	// PayersByCode lists the entries of all schools' registries for a person.
+	PayersByCode(FiscalCode) ([]Payer, error)
 
 	InsertClient(Client) error
 	Client(id string) (Client, error)

@@ -35,7 +35,7 @@ var (
 	formats = []string{"gateway/soap", "gateway/pagopa", "gateway/pdf", "gateway/sheet", "receipts/xml", "receipts/pdf"}
 	// below is the domain and everything it stands on: what an edge, a service
 	// and a store may use.
-	below = slices.Concat(domain, formats)
+	below = slices.Concat(domain, formats, []string{"gateway/places"})
 	// A connector takes the domain and the messages; never a sibling.
 	connector = slices.Concat(domain, []string{"connectors", "gateway/pagopa", "gateway/soap"})
 	// Kits are imported by tests and by one another, never by what ships.
@@ -53,7 +53,8 @@ var table = map[string]row{
 	"gateway/egress": {light: true},
 
 	"receipts":       {may: core, light: true, pure: true},
-	"gateway":        {may: slices.Concat(core, []string{"receipts"}), light: true},
+	"gateway/places": {light: true, pure: true},
+	"gateway":        {may: slices.Concat(core, []string{"receipts", "gateway/places"}), light: true},
 	"gateway/pagopa": {may: wire},
 	"gateway/pdf":    {}, // fonts, gozxing; knows no notice and no receipt
 	"gateway/sheet":  {may: []string{"gateway/money"}},

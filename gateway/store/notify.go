@@ -97,5 +97,5 @@ func (t *tx) scanPayer(r row) (opener[gateway.Payer], error) {
 		who, err := t.openPerson(string(p.School), payerColumn, sealed)
 		p.Code, p.FirstName, p.LastName, p.Email = who.Code, who.FirstName, who.LastName, who.Email
 		return p, err
-	}, err
+	}, notFound(err)
 }

@@ -106,6 +106,25 @@ func (t *tx) PutPayer(p gateway.Payer) error {
 	return err
 }
 
+const selectPayer = `SELECT school, id, person_enc, language FROM payers`
+
+const selectPayerByID = selectPayer + ` WHERE school = $1 AND id = $2`
+
+func (t *tx) Payer(school gateway.SchoolCode, id string) (gateway.Payer, error) {
+	return opened(t.scanPayer(t.sql.QueryRowContext(t.ctx, selectPayerByID, school, id)))
+}
+
+const selectPayersByCode = selectPayer + ` WHERE code_hash = $1 ORDER BY school, id`
+
+func (t *tx) PayersByCode(code gateway.FiscalCode) ([]gateway.Payer, error) {
+	hash, err := t.codeHash(code)
+	if err != nil || hash == nil {
+		return nil, err
+	}
+	rows, err := t.sql.QueryContext(t.ctx, selectPayersByCode, hash)
+	return collectOpened(rows, err, t.scanPayer)
+}
+
 // Since and author stay those of the first time the link was made.
 const upsertLink = `
 INSERT INTO pupil_payers (school, pupil, payer, relation, since, by_kind, by_name)
@@ -122,8 +141,8 @@ func (t *tx) LinkPayer(l gateway.Link) error {
 
 const insertAccount = `
 INSERT INTO accounts (id, username_hash, code_hash, person_enc, password, must_change, proven, language, last_method, last_psp,
-       created_at, failures, locked_until)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+       created_at, failures, locked_until, password_until, password_used)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT DO NOTHING`
 
 func (t *tx) InsertAccount(a gateway.Account) error {
@@ -132,7 +151,7 @@ func (t *tx) InsertAccount(a gateway.Account) error {
 		return err
 	}
 	return t.changed(gateway.ErrConflict, insertAccount, a.ID, username, hash, sealed, a.Password, a.MustChange, a.Proven, a.Language,
-		a.LastMethod, a.LastPSP, at(a.CreatedAt), a.Failures, at(a.LockedUntil))
+		a.LastMethod, a.LastPSP, at(a.CreatedAt), a.Failures, at(a.LockedUntil), at(a.PasswordUntil), a.PasswordUsed)
 }
 
 func (t *tx) sealAccount(a gateway.Account) (username, hash, sealed []byte, err error) {
@@ -145,7 +164,8 @@ func (t *tx) sealAccount(a gateway.Account) (username, hash, sealed []byte, err 
 }
 
 const selectAccount = `
-SELECT id, person_enc, password, must_change, proven, language, last_method, last_psp, created_at, failures, locked_until
+SELECT id, person_enc, password, must_change, proven, language, last_method, last_psp, created_at, failures, locked_until,
+       password_until, password_used
   FROM accounts`
 
 const selectAccountByID = selectAccount + ` WHERE id = $1`
@@ -158,6 +178,20 @@ func (t *tx) Account(id string) (gateway.Account, error) {
 		query += t.db.forUpdate
 	}
 	return t.scanAccount(t.sql.QueryRowContext(t.ctx, query, id))
+}
+
+const selectAccountByCode = selectAccount + ` WHERE code_hash = $1`
+
+func (t *tx) AccountByCode(code gateway.FiscalCode) (gateway.Account, error) {
+	hash, err := t.codeHash(code)
+	if err != nil {
+		return gateway.Account{}, err
+	}
+	query := selectAccountByCode
+	if t.writable {
+		query += t.db.forUpdate
+	}
+	return t.scanAccount(t.sql.QueryRowContext(t.ctx, query, hash))
 }
 
 const selectAccountByUsername = selectAccount + ` WHERE username_hash = $1`
@@ -173,7 +207,7 @@ func (t *tx) AccountByUsername(username string) (gateway.Account, error) {
 func (t *tx) scanAccount(r row) (a gateway.Account, err error) {
 	var sealed []byte
 	if err := r.Scan(&a.ID, &sealed, &a.Password, &a.MustChange, &a.Proven, &a.Language, &a.LastMethod, &a.LastPSP,
-		instant{&a.CreatedAt}, &a.Failures, instant{&a.LockedUntil}); err != nil {
+		instant{&a.CreatedAt}, &a.Failures, instant{&a.LockedUntil}, instant{&a.PasswordUntil}, &a.PasswordUsed); err != nil {
 		return gateway.Account{}, notFound(err)
 	}
 	who, err := t.openPerson(installation, accountColumn, sealed)
@@ -184,7 +218,7 @@ func (t *tx) scanAccount(r row) (a gateway.Account, err error) {
 const updateAccount = `
 UPDATE accounts
    SET username_hash = $2, code_hash = $3, person_enc = $4, password = $5, must_change = $6, proven = $7, language = $8,
-       last_method = $9, last_psp = $10, failures = $11, locked_until = $12
+       last_method = $9, last_psp = $10, failures = $11, locked_until = $12, password_until = $13, password_used = $14
  WHERE id = $1`
 
 // SaveAccount is ErrConflict when another account has the user name or code.
@@ -195,7 +229,7 @@ func (t *tx) SaveAccount(a gateway.Account) error {
 	}
 	err = t.atomically(func() error {
 		return t.changed(gateway.ErrNotFound, updateAccount, a.ID, username, hash, sealed, a.Password, a.MustChange, a.Proven, a.Language,
-			a.LastMethod, a.LastPSP, a.Failures, at(a.LockedUntil))
+			a.LastMethod, a.LastPSP, a.Failures, at(a.LockedUntil), at(a.PasswordUntil), a.PasswordUsed)
 	})
 	if err != nil && t.db.unique(err) {
 		return fmt.Errorf("save account: %w", gateway.ErrConflict)

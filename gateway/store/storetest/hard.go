@@ -477,6 +477,10 @@ func fill(w world) {
 			tx.InsertAccount(acc), tx.Enqueue(message("m-1", "A/1")),
 			tx.InsertClient(gateway.Client{ID: "ngc_1", Name: "Registro", School: schoolA, CreatedAt: Now()}),
 			tx.AppendAudit(gateway.Audit{School: schoolA, Actor: user, Action: "pupil.put", Object: "p-1", At: Now()}),
+			tx.InsertRegistration(gateway.Registration{ID: "r-1", Code: payerCode, FirstName: "Laura", LastName: "Bianchi", Email: "laura.bianchi@example.org", CreatedAt: Now(), ExpiresAt: Now()}),
+			tx.InsertPasswordLink(gateway.PasswordLink{ID: "l-1", Account: "acc-1", CreatedAt: Now(), ExpiresAt: Now()}),
+			tx.InsertIdentity("https://idp", "s-1", "acc-1", Now()),
+			tx.InsertInvitation(gateway.Invitation{School: schoolA, Payer: "y-1", By: user, CreatedAt: Now(), ExpiresAt: Now()}),
 			tx.InsertToken(token("k-1", n)), tx.InsertContribution(contribution("c-1", "A0001")),
 			func() error {
 				_, err := tx.InsertInbox(gateway.PSPEvent{PSP: "BANK", ID: "e-1", Attempt: "a-1", Raw: []byte("Mario Rossi")}, Now())

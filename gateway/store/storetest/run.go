@@ -47,6 +47,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Attempts", attempts},
 		{"DueAttempts", dueAttempts},
 		{"ClaimPolls", claimPolls},
+		{"Registrations", registrations},
 		{"Tokens", tokens},
 		{"Contributions", contributions},
 		{"Inbox", inbox},
