@@ -350,7 +350,7 @@ func checkSilence(t *testing.T, logs string, err error) {
 	}
 	o := Order(t)
 	for _, s := range []string{
-		Secret, o.Email, o.Notices[0].Number.String(), o.Notices[0].Description, o.Notices[0].SchoolName, o.Notices[0].Token, o.Payer.IP,
+		Secret, o.Email, o.Notices[0].Number.String(), o.Notices[0].Description, o.Notices[0].SchoolName, o.Notices[0].Token, o.Payer.IP, Reference,
 	} {
 		if strings.Contains(told, s) {
 			t.Errorf("%q was told: %s", s, told)
@@ -414,6 +414,27 @@ func runAsk(t *testing.T, fixture func(t *testing.T) Fixture) {
 				t.Errorf("Ask gave %+v beside an error", e)
 			}
 		})
+	}
+	for name, word := range fixture(t).Ask.Words {
+		if word.Word == gateway.WordOpen {
+			continue
+		}
+		for _, status := range []int{http.StatusFound, http.StatusInternalServerError} {
+			t.Run(fmt.Sprintf("%s under a %d", name, status), func(t *testing.T) {
+				t.Parallel()
+				f := fixture(t)
+				address, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					said := httptest.NewRecorder()
+					f.Ask.Words[name].Answer(said, r)
+					maps.Copy(w.Header(), said.Header())
+					w.WriteHeader(status)
+					_, _ = w.Write(said.Body.Bytes())
+				})
+				if e, err := f.set(t, address, io.Discard).Ask(t.Context(), PSP, pay); err == nil && e.Word != gateway.WordOpen {
+					t.Errorf("Ask = %+v, want an error or nothing decided", e)
+				}
+			})
+		}
 	}
 	t.Run("refused", func(t *testing.T) {
 		t.Parallel()
