@@ -30,13 +30,15 @@ type Client struct {
 // The scopes a client may hold (contract). ScopeAdmin is the operator's: it
 // creates schools and sees all.
 const (
-	ScopeNoticesRead  = "notices:read"
-	ScopeNoticesWrite = "notices:write"
-	ScopeReceiptsRead = "receipts:read"
-	ScopeCartsWrite   = "carts:write"
-	ScopeRefundsRead  = "refunds:read"
-	ScopeRefundsWrite = "refunds:write"
-	ScopeAdmin        = "admin"
+	ScopeNoticesRead   = "notices:read"
+	ScopeNoticesWrite  = "notices:write"
+	ScopeReceiptsRead  = "receipts:read"
+	ScopeCartsWrite    = "carts:write"
+	ScopeRefundsRead   = "refunds:read"
+	ScopeRefundsWrite  = "refunds:write"
+	ScopeWebhooksRead  = "webhooks:read"
+	ScopeWebhooksWrite = "webhooks:write"
+	ScopeAdmin         = "admin"
 )
 
 // Scopes are all scopes that can be given to a school's client, those of routes
@@ -45,7 +47,7 @@ var Scopes = []string{
 	ScopeNoticesRead, ScopeNoticesWrite, ScopeReceiptsRead, ScopeCartsWrite,
 	"registry:read", "registry:write", "campaigns:read", "campaigns:write",
 	ScopeRefundsRead, ScopeRefundsWrite, "reconciliation:read", "reconciliation:write",
-	"webhooks:read", "webhooks:write", "exports:read", "audit:read",
+	ScopeWebhooksRead, ScopeWebhooksWrite, "exports:read", "audit:read",
 }
 
 // Admin says whether the client is an operator's.

@@ -55,6 +55,10 @@ var (
 	ErrUnknownSchool  = errors.New("unknown school")
 	ErrUnknownBroker  = errors.New("unknown broker")
 	ErrUnknownStation = errors.New("unknown station")
+	// ErrTooMany: there are as many as there may be.
+	ErrTooMany = errors.New("too many")
+	// ErrDeliveryPending: the delivery will be tried anyway.
+	ErrDeliveryPending = errors.New("delivery is pending")
 )
 
 // Invalid lists what is wrong with a request, field by field. It is the only

@@ -42,6 +42,8 @@ type Config struct {
 	// that mails carry. 32 bytes, the same in every process; nil: made at random,
 	// and what it made ends with the process.
 	LinkKey []byte
+	// AllowPrivateTargets lets webhooks be on private addresses, and on http.
+	AllowPrivateTargets bool
 }
 
 // Service moves notices, carts, attempts and receipts. It is safe for

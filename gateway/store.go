@@ -66,6 +66,9 @@ type Tx interface {
 	NameDebtor(Notice) error
 	// Notices is ErrTooBroad for a Query that is the start of too many names.
 	Notices(school SchoolCode, f NoticeFilter) ([]Notice, error)
+	// LapsedNotices finds notices of all schools that are open, not payable after
+	// their due date, and due before today; the longest due first.
+	LapsedNotices(today Date, limit int) ([]NoticeRef, error)
 	// NoticesOfFamily lists the notices of all pupils that a proven payer with
 	// this code is linked to, and those addressed to the code itself, in all
 	// schools, newest first. Drafts are left out.
@@ -272,12 +275,13 @@ const (
 	EventNoticeRestored  EventKind = "notice.restored"
 	EventNoticePaid      EventKind = "notice.paid"
 	EventNoticeCancelled EventKind = "notice.cancelled"
+	EventNoticeExpired   EventKind = "notice.expired"
 	EventReceiptRecorded EventKind = "receipt.recorded"
 	EventReceiptAnomaly  EventKind = "receipt.anomaly"
+	EventImportFinished  EventKind = "import.finished"
 	EventPaymentStarted  EventKind = "payment.started"
 	EventPaymentEnded    EventKind = "payment.ended"
 	EventRefundChanged   EventKind = "refund.changed"
-	EventImportFinished  EventKind = "import.finished"
 )
 
 // Event is one line of a notice's history. Only added.

@@ -148,6 +148,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	n.service, err = gateway.New(gateway.Config{
 		Store: n.store, PSPs: set, Clock: n.clock, Log: log, Reg: n.reg,
 		WriteReceipt: writeReceipt, Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText, LinkKey: n.linkKey[:],
+		AllowPrivateTargets: cfg.AllowPrivate,
 	})
 	if err != nil {
 		return nil, err
@@ -280,7 +281,7 @@ func (n *node) newOutbox() (*notify.Worker, error) {
 		archive = a
 	}
 	return notify.New(notify.Config{
-		Outbox: n.store, Service: n.service, Mailer: mailer, From: from, Archive: archive, Log: n.log, Reg: n.reg,
+		Outbox: n.store, Service: n.service, Mailer: mailer, From: from, Archive: archive, AllowPrivate: n.cfg.AllowPrivate, Log: n.log, Reg: n.reg,
 	})
 }
 
@@ -409,6 +410,10 @@ func (n *node) jobs(ctx context.Context) error {
 		n.do(ctx, "keep the clock's mark", func(ctx context.Context) error { return n.store.SetClockMark(ctx, n.clock.Now()) })
 		n.do(ctx, "end lapsed attempts", func(ctx context.Context) error {
 			_, err := n.service.Sweep(ctx)
+			return err
+		})
+		n.do(ctx, "tell of notices past their day", func(ctx context.Context) error {
+			_, err := n.service.ExpireNotices(ctx)
 			return err
 		})
 		n.do(ctx, "drop old records", func(ctx context.Context) error { return n.store.DropExpired(ctx, n.clock.Now()) })

@@ -50,6 +50,14 @@ var routes = map[string]route{
 	"getRefund":     {scope: gateway.ScopeRefundsRead, school: true},
 	"changeRefund":  {scope: gateway.ScopeRefundsWrite, school: true},
 
+	"createWebhook":  {scope: gateway.ScopeWebhooksWrite, school: true, once: showingSecret(CreateWebhookResponseObject.VisitCreateWebhookResponse)},
+	"rotateWebhook":  {scope: gateway.ScopeWebhooksWrite, school: true, once: showingSecret(RotateWebhookResponseObject.VisitRotateWebhookResponse)},
+	"deleteWebhook":  {scope: gateway.ScopeWebhooksWrite, school: true},
+	"replayDelivery": {scope: gateway.ScopeWebhooksWrite, school: true, once: inTx(ReplayDeliveryResponseObject.VisitReplayDeliveryResponse)},
+	"listWebhooks":   {scope: gateway.ScopeWebhooksRead, school: true},
+	"getWebhook":     {scope: gateway.ScopeWebhooksRead, school: true},
+	"listDeliveries": {scope: gateway.ScopeWebhooksRead, school: true},
+
 	"createCart":         {scope: gateway.ScopeCartsWrite, once: staged(CreateCartResponseObject.VisitCreateCartResponse)},
 	"getCart":            {scope: gateway.ScopeCartsWrite},
 	"listPaymentMethods": {},

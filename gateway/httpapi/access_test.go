@@ -45,6 +45,13 @@ func TestWhoMayCall(t *testing.T) {
 		"listRefunds":        {status: 200},
 		"getRefund":          {status: 200},
 		"changeRefund":       {body: `{"state":"rejected"}`, status: 200},
+		"createWebhook":      {body: `{"url":"https://gestionale.example/","events":["notice.paid"]}`, status: 201},
+		"listWebhooks":       {status: 200},
+		"getWebhook":         {status: 200},
+		"rotateWebhook":      {status: 200},
+		"deleteWebhook":      {status: 204},
+		"listDeliveries":     {status: 200},
+		"replayDelivery":     {status: 201},
 		"createCart":         {status: 201},
 		"getCart":            {status: 200},
 		"listPaymentMethods": {query: "?amount_cents=1650", status: 200},
@@ -53,6 +60,9 @@ func TestWhoMayCall(t *testing.T) {
 	receipt := a.g.Settle(a.g.Issue(), "")
 	refund, err := a.g.RequestRefund(t.Context(), gatewaytest.Operator, receipt.School, gateway.NewRefund{Receipt: receipt.ID, Amount: 1, Reason: "prova"})
 	must(t, err)
+	hook, delivered := a.webhook(), "dlv-1"
+	a.deliver(hook, delivered)
+	doomed := hook // of deleteWebhook, until it is gone
 
 	send := func(method, template, id, token string) *httptest.ResponseRecorder {
 		in := right[id]
@@ -68,6 +78,15 @@ func TestWhoMayCall(t *testing.T) {
 			path = strings.Replace(path, ":id", refund.ID, 1)
 		case "createCart":
 			in.body = cartJSON(a.g.Issue())
+		case "getWebhook", "rotateWebhook", "listDeliveries":
+			path = strings.Replace(path, ":id", hook.ID, 1)
+		case "deleteWebhook":
+			if _, err := a.g.Webhook(t.Context(), doomed.School, doomed.ID); err != nil || doomed.ID == hook.ID {
+				doomed = a.webhook()
+			}
+			path = strings.Replace(path, ":id", doomed.ID, 1)
+		case "replayDelivery":
+			path = strings.Replace(path, ":id", delivered, 1)
 		}
 		switch method {
 		case "POST":

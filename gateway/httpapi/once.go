@@ -24,6 +24,9 @@ type keyed struct {
 	// taken before it and its answer kept after it; the operation itself must
 	// be idempotent by call.operationKey.
 	staged bool
+	// secret: the answer shows something that is shown once. It is not kept, and
+	// the request, sent again, is told so.
+	secret bool
 	render func(response any, w http.ResponseWriter) error
 }
 
@@ -31,6 +34,12 @@ type keyed struct {
 // kept too.
 func inTx[R any](visit func(R, http.ResponseWriter) error) *keyed {
 	return &keyed{render: func(response any, w http.ResponseWriter) error { return visit(response.(R), w) }}
+}
+
+func showingSecret[R any](visit func(R, http.ResponseWriter) error) *keyed {
+	k := inTx(visit)
+	k.secret = true
+	return k
 }
 
 func staged[R any](visit func(R, http.ResponseWriter) error) *keyed {
@@ -110,7 +119,11 @@ func (h *handlers) runInTx(c *gin.Context, k *call, f func() (any, error)) (answ
 		if err := k.route.once.keep(&answer, response); err != nil {
 			return err
 		}
-		return tx.PutOnce(answer)
+		kept := answer
+		if k.route.once.secret {
+			kept.Body = nil
+		}
+		return tx.PutOnce(kept)
 	})
 	return answer, replayed, err
 }
@@ -155,6 +168,8 @@ func (h *handlers) take(tx gateway.Tx, k *call) (rec gateway.OnceRecord, replaye
 		return old, false, err
 	case old.Fingerprint != k.print:
 		return old, false, gateway.ErrKeyReused
+	case !old.Running && k.route.once.secret:
+		return old, false, problemShownOnce
 	case !old.Running:
 		return old, true, nil
 	case now.Sub(old.CreatedAt) < maxRunning:

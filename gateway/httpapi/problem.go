@@ -39,6 +39,7 @@ var (
 	problemInternal    = problem{500, "internal", "Something is wrong on our side", "Try again later; the instance names this answer to whoever helps you."}
 	problemRunning     = problem{409, "request_in_progress", "The request with this key is still running", "Send it again after Retry-After seconds to have its answer."}
 	problemStale       = problem{412, "version_mismatch", "It was changed by somebody else", "Read it again and look whether you still want this."}
+	problemShownOnce   = problem{409, "secret_shown_once", "The secret was shown in the first answer", "It is not kept here. If that answer was lost, rotate the secret with a new key."}
 	problemSchoolTaken = problem{409, "school_exists", "A school with this fiscal code is here with other data", "Read it and compare."}
 )
 
@@ -59,6 +60,8 @@ var problems = []struct {
 	{gateway.ErrNoticeHeld, problem{409, "notice_held", "Money arrived that does not fit the notice", "Look at its receipts and decide what becomes of it."}},
 	{gateway.ErrPlanPaid, problem{409, "plan_paid", "It was paid in the other way its plan offers", "Issue a new notice if there is more to pay."}},
 	{gateway.ErrInProgress, problem{409, "payment_in_progress", "A payment of the notice is in progress", "Wait until it ends; payment.expires_at of the notice says when at the latest."}},
+	{gateway.ErrTooMany, problem{409, "too_many", "There are as many as there may be", "Delete one that is not needed."}},
+	{gateway.ErrDeliveryPending, problem{409, "delivery_pending", "The delivery is still pending", "It will be tried anyway; next_try_at says when."}},
 	{gateway.ErrRefused, problem{409, "psp_refused", "The provider refused", "Choose another provider."}},
 	{gateway.ErrNoBulletin, problem{409, "no_postal_bulletin", "No postal bulletin can be printed", "This provider is paid with printed bulletins. They need a school with a postal account and Poste's authorisation, and at most 999,999.99 euro: choose another provider."}},
 	{gateway.ErrRefundOwn, problem{403, "refund_own_request", "Who asked for a refund may not approve it", "Let another client approve it."}},
@@ -77,7 +80,7 @@ var problems = []struct {
 func allProblems() []problem {
 	all := []problem{
 		problemInvalid, problemNoToken, problemBadToken, problemScope, problemNoRoute, problemNoMethod, problemAccept,
-		problemRunning, problemStale, problemSchoolTaken, problemTooLarge, problemMediaType, problemTooMany, problemInternal,
+		problemRunning, problemShownOnce, problemStale, problemSchoolTaken, problemTooLarge, problemMediaType, problemTooMany, problemInternal,
 	}
 	for _, p := range problems {
 		all = append(all, p.problem)

@@ -51,7 +51,8 @@ func (w *Worker) fanOut(ctx context.Context, m gateway.Message) ([]gateway.Messa
 		}
 		list = append(list, update)
 	}
-	return list, nil
+	calls, err := w.deliveriesOf(ctx, m, e)
+	return append(list, calls...), err
 }
 
 // number is the notice that an event names.

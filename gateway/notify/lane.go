@@ -3,9 +3,12 @@
 package notify
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,11 +18,87 @@ type lane struct {
 	// rests: when its receiver fails again and again the lane rests, so that a
 	// receiver that is away does not use up the tries of all that waits for it.
 	rests bool
-	wake  chan struct{} // holds one
+	wake  chan struct{} // holds one; nil where others look after the lane
+	busy  atomic.Bool   // of a webhook's: somebody is at it
 
 	mu       sync.Mutex // guards what follows
 	failures int        // in a row
 	until    time.Time  // it rests until then
+}
+
+// hookLanes are the lanes of the webhooks that messages wait for, another first
+// each time. What is not waited for any more is forgotten.
+func (w *Worker) hookLanes(ctx context.Context) ([]*lane, error) {
+	targets, err := w.cfg.Outbox.Targets(ctx, kindWebhook)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	waiting := make(map[string]*lane, len(targets))
+	list := make([]*lane, len(targets))
+	for i, target := range targets {
+		l := w.hooks[target]
+		if l == nil {
+			l = &lane{kind: kindWebhook, target: target, rests: true}
+		}
+		list[i], waiting[target] = l, l
+	}
+	for target, l := range w.hooks {
+		if waiting[target] == nil && l.busy.Load() {
+			waiting[target] = l // it is at its last messages
+		}
+	}
+	w.hooks = waiting
+	if len(list) > 0 {
+		w.turn++
+		from := w.turn % len(list)
+		list = slices.Concat(list[from:], list[:from])
+	}
+	return list, nil
+}
+
+// hooksAtOnce is how many webhooks are called at once.
+const hooksAtOnce = 32
+
+// runHooks works the webhooks until ctx ends, each by itself: the slow ones keep
+// their own messages waiting.
+func (w *Worker) runHooks(ctx context.Context) {
+	var g sync.WaitGroup
+	defer g.Wait()
+	free := make(chan struct{}, hooksAtOnce)
+	for ctx.Err() == nil {
+		lanes, err := w.hookLanes(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.cfg.Log.Error("deliver the outbox", "kind", kindWebhook, "err", err)
+		}
+		for _, l := range lanes {
+			if !l.busy.CompareAndSwap(false, true) {
+				continue
+			}
+			select {
+			case free <- struct{}{}:
+			case <-ctx.Done():
+				l.busy.Store(false)
+				return
+			}
+			g.Go(func() {
+				n, err := w.claimAndWork(ctx, l)
+				if err != nil && ctx.Err() == nil {
+					w.cfg.Log.Error("deliver the outbox", "kind", kindWebhook, "err", err)
+				}
+				l.busy.Store(false)
+				<-free
+				if n > 0 && err == nil {
+					rouse(w.wakeHooks) // there may be more
+				}
+			})
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.wakeHooks:
+		}
+	}
 }
 
 // How a lane rests: as the breakers of PSPs do.

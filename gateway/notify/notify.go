@@ -2,10 +2,12 @@
 
 // Package notify delivers the outbox. A row of kind "event" is turned into the
 // messages that tell of it: a row of kind "mail" is sent to a family, one of
-// kind "aca" brings pagoPA's archive of notices up to date.
+// kind "aca" brings pagoPA's archive of notices up to date, one of kind "webhook"
+// calls a program of the school.
 //
 // Rows are claimed, so any number of processes may run a Worker over one store.
-// Each kind is worked on its own: what hangs in one holds up no other.
+// Each kind, and each webhook, is worked on its own: what hangs in one holds up
+// no other.
 // How messages are kept and claimed is the store's business, when they arise the
 // domain's.
 //
@@ -19,14 +21,18 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/mail"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/egress"
 	"github.com/nodogate/nodogate/iuv"
 )
 
@@ -35,6 +41,7 @@ const (
 	kindEvent   = "event"
 	kindMail    = "mail"
 	kindArchive = "aca"
+	kindWebhook = "webhook"
 )
 
 const (
@@ -57,6 +64,8 @@ type Outbox interface {
 	ParkMessage(ctx context.Context, id string, when time.Time) error
 	// ReleaseMessage gives back a message that was not tried.
 	ReleaseMessage(ctx context.Context, id string, leaseUntil time.Time) error
+	// Targets lists the targets that messages of a kind wait for.
+	Targets(ctx context.Context, kind string) ([]string, error)
 	// PayersOf lists whom the school links to a notice, and the pupil it is for.
 	PayersOf(ctx context.Context, school gateway.SchoolCode, number iuv.Number) ([]gateway.Payer, gateway.Pupil, error)
 }
@@ -67,10 +76,12 @@ type Config struct {
 	Outbox  Outbox
 	Service *gateway.Service
 	Mailer  Mailer
-	From    string                // sender of all mails: no-reply@pagamenti.example
-	Archive *Archive              // nil: notices are not mirrored
-	Log     *slog.Logger          // nil: silent
-	Reg     prometheus.Registerer // nil: metrics are counted, not shown
+	From    string   // sender of all mails: no-reply@pagamenti.example
+	Archive *Archive // nil: notices are not mirrored
+	// AllowPrivate lets webhooks be on private addresses, and on http.
+	AllowPrivate bool
+	Log          *slog.Logger          // nil: silent
+	Reg          prometheus.Registerer // nil: metrics are counted, not shown
 	// Tick wakes an idle Worker; nil is once a second.
 	Tick <-chan time.Time
 	// Random gives the jitter of retries, from 0 to 1; nil is the system's. It
@@ -85,8 +96,17 @@ type Worker struct {
 	words map[string]language
 	lanes []*lane
 
+	hooksHTTP *http.Client
+	wakeHooks chan struct{} // holds one
+
 	mails    *prometheus.CounterVec
 	archived *prometheus.CounterVec
+	called   *prometheus.CounterVec
+	took     prometheus.Histogram
+
+	mu    sync.Mutex       // guards what follows
+	hooks map[string]*lane // of the webhooks that messages wait for
+	turn  int              // which of them begins
 }
 
 // New makes a Worker. It starts nothing; Run does.
@@ -116,6 +136,15 @@ func New(cfg Config) (*Worker, error) {
 		archived: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nodogate_aca_updates_total", Help: "Updates of pagoPA's archive of notices, by what became of the try.",
 		}, []string{"outcome"}),
+		called: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nodogate_webhook_deliveries_total", Help: "Calls of webhooks, by what became of the try.",
+		}, []string{"outcome"}),
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nodogate_webhook_duration_seconds", Help: "Time that webhooks take to answer.", Buckets: prometheus.DefBuckets,
+		}),
+		hooksHTTP: egress.Client(atOnce, cfg.AllowPrivate),
+		wakeHooks: make(chan struct{}, 1),
+		hooks:     map[string]*lane{},
 	}
 	w.lanes = []*lane{{kind: kindEvent, wake: make(chan struct{}, 1)}, {kind: kindMail, wake: make(chan struct{}, 1)}}
 	if cfg.Archive != nil {
@@ -128,10 +157,11 @@ func New(cfg Config) (*Worker, error) {
 			w.mails.WithLabelValues(t, string(o))
 		}
 		w.archived.WithLabelValues(string(o))
+		w.called.WithLabelValues(string(o))
 	}
 	w.archived.WithLabelValues(string(refused))
 	if cfg.Reg != nil {
-		cfg.Reg.MustRegister(w.mails, w.archived)
+		cfg.Reg.MustRegister(w.mails, w.archived, w.called, w.took)
 	}
 	return w, nil
 }
@@ -152,6 +182,10 @@ func (w *Worker) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	g.Go(func() error {
+		w.runHooks(ctx)
+		return nil
+	})
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -165,10 +199,15 @@ func (w *Worker) Run(ctx context.Context) error {
 // wake rouses the lanes that are idle.
 func (w *Worker) wake() {
 	for _, l := range w.lanes {
-		select {
-		case l.wake <- struct{}{}:
-		default: // roused already
-		}
+		rouse(l.wake)
+	}
+	rouse(w.wakeHooks)
+}
+
+func rouse(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // roused already
 	}
 }
 
@@ -206,7 +245,11 @@ func (w *Worker) Once(ctx context.Context) (int, error) {
 	var claimed []batchOf
 	var errs []error
 	total := 0
-	for _, l := range w.lanes {
+	hooks, err := w.hookLanes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range slices.Concat(w.lanes, hooks) {
 		b, err := w.claim(ctx, l)
 		claimed, errs = append(claimed, b), append(errs, err)
 		total += len(b.list)
@@ -298,6 +341,8 @@ func (w *Worker) deliver(ctx context.Context, l *lane, m gateway.Claimed, leaseU
 		result, err = guard(w, m, func() (outcome, error) { return w.sendMail(work, m.Message, &template) })
 	case m.Kind == kindArchive:
 		result, err = guard(w, m, func() (outcome, error) { return w.mirror(work, m.Message) })
+	case m.Kind == kindWebhook:
+		result, err = guard(w, m, func() (outcome, error) { return w.call(work, m) })
 	default:
 		err = errors.New("unknown kind of message")
 	}
@@ -308,7 +353,12 @@ func (w *Worker) deliver(ctx context.Context, l *lane, m gateway.Claimed, leaseU
 		err = w.cfg.Outbox.FinishInto(end, m.ID, now, next)
 	case m.Tries >= maxTries || errors.Is(err, ErrPermanent):
 		result = parked
-		w.cfg.Log.Error("message parked: a person must look at it", "id", m.ID, "kind", m.Kind, "tries", m.Tries, "err", err)
+		// A school sees, and replays, what its own program did not take.
+		level := slog.LevelError
+		if m.Kind == kindWebhook {
+			level = slog.LevelWarn
+		}
+		w.cfg.Log.Log(end, level, "message parked: a person must look at it", "id", m.ID, "kind", m.Kind, "tries", m.Tries, "err", err)
 		err = w.cfg.Outbox.ParkMessage(end, m.ID, now)
 	default:
 		result = retried
@@ -327,6 +377,8 @@ func (w *Worker) deliver(ctx context.Context, l *lane, m gateway.Claimed, leaseU
 		w.mails.WithLabelValues(template, string(result)).Inc()
 	case kindArchive:
 		w.archived.WithLabelValues(string(result)).Inc()
+	case kindWebhook:
+		w.called.WithLabelValues(string(result)).Inc()
 	}
 	return err
 }

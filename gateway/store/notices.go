@@ -343,6 +343,21 @@ func (t *tx) SaveNotice(n gateway.Notice) error {
 		n.Taxonomy, n.Deduction, n.ExternalID, n.Campaign, asJSON(n.Transfers), at(n.ChangedAt), at(n.PaidAt), n.SettledBy)
 }
 
+const selectLapsedNotices = `
+SELECT school, number
+  FROM notices
+ WHERE state = 'open' AND NOT payable_after_due AND due_date < $1
+ ORDER BY due_date
+ LIMIT $2`
+
+func (t *tx) LapsedNotices(today gateway.Date, limit int) ([]gateway.NoticeRef, error) {
+	rows, err := t.sql.QueryContext(t.ctx, selectLapsedNotices, today.String(), limit)
+	return collect(rows, err, func(r row) (ref gateway.NoticeRef, err error) {
+		err = r.Scan(&ref.School, number{&ref.Number})
+		return ref, err
+	})
+}
+
 func (t *tx) Notices(school gateway.SchoolCode, f gateway.NoticeFilter) ([]gateway.Notice, error) {
 	w, err := t.noticesWhere(school, f)
 	if err != nil {

@@ -52,6 +52,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"CartsOfAccount", selectCartsOfAccount, 2, []string{"carts_account (account=?"}},
 		{"ClaimMessages", db.claim, 5, []string{"outbox_lane (kind=? AND target=?)", "outbox_order (kind=? AND target=? AND aggregate=? AND seq<?)"}},
 		{"Targets", selectTargets, 1, []string{"outbox_lane (kind=? AND target>?)"}},
+		{"LapsedNotices", selectLapsedNotices, 2, []string{"notices_lapsing (due_date<?)"}},
 		{"CountArchiveRefused", countArchiveRefused, 0, []string{"archive_positions_refused"}},
 		{"OutboxStats", selectOutboxStats, 0, []string{"outbox_lane", "outbox_parked"}},
 		{"Webhooks", selectWebhooks, 3, []string{"webhooks_school (school=? AND seq<?)"}},
