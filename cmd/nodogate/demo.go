@@ -297,7 +297,8 @@ func (d *demoFile) seed(ctx context.Context, n *node) error {
 	svc := n.service
 	for _, s := range []gateway.NewSchool{
 		{Code: string(demoSchool), Name: "Istituto Comprensivo Grosseto 6", IBAN: "IT60X0542811101000000123456", Segregation: "01",
-			Station: string(demoSchool) + "_01", Mechanograph: "GRIC83000X", HelpText: "Segreteria, dal lunedì al venerdì 10-12, telefono 0564 000001"},
+			Station: string(demoSchool) + "_01", Mechanograph: "GRIC83000X", HelpText: "Segreteria, dal lunedì al venerdì 10-12, telefono 0564 000001",
+			PostalAccount: "1007214826", PostalIBAN: "IT15L0760117400001007214826", PostalHolder: "Istituto Comprensivo Grosseto 6", PostalAuth: "AUT. DB/0000/XXX 00001 DEL 01/09/2026"},
 		{Code: string(demoLiceo), Name: "Liceo Galileo Galilei", IBAN: "IT45R0760103200000000001016", Segregation: "02",
 			Station: string(demoLiceo) + "_01", Mechanograph: "GRPS01000A", HelpText: "Ufficio didattica, lunedì e giovedì 9-11, telefono 0564 000002",
 			PostalAccount: "1016", PostalIBAN: "IT45R0760103200000000001016", PostalHolder: "Liceo Galileo Galilei", PostalAuth: "AUT. DB/0000/XXX 00000 DEL 01/09/2026"},

@@ -129,10 +129,16 @@ type object = map[string]any
 
 func (w *ways) issue() string {
 	w.Helper()
+	return w.issueWith("", 1650)
+}
+
+// issueWith is issue for a test that needs several, or another amount.
+func (w *ways) issueWith(id string, cents int) string {
+	w.Helper()
 	var out struct{ Number string }
 	status := w.api.call("POST", "/api/v1/schools/"+string(w.demo.API.School)+"/notices", object{
 		"debtor":      object{"fiscal_code": "RSSMRA10A41H501F", "full_name": "Maria Rossi", "class": "3B"},
-		"description": "Viaggio di istruzione 3B", "amount_cents": 1650, "due_date": "2099-12-31", "external_id": w.tag,
+		"description": "Viaggio di istruzione 3B", "amount_cents": cents, "due_date": "2099-12-31", "external_id": w.tag + id,
 	}, &out)
 	if status != http.StatusCreated {
 		w.Fatalf("issue: %d", status)
@@ -346,6 +352,16 @@ func (w *ways) cutWhenItOpens(way way) {
 	number := w.issue()
 	w.wantLedger(way.psp, 1, 0, func() {
 		w.mode(way.psp, "cut")
+		if w.kinds[way.psp] == "bollettino" {
+			// It can be asked by our own id, so what it answered is found.
+			page := w.open(way, number)
+			w.mode(way.psp, "ok")
+			if err := press(w.Context(), page, "Paga"); err != nil {
+				w.Fatal(err)
+			}
+			w.wantPaidOnce(number)
+			return
+		}
 		if status, page := w.cart(way, number); status != http.StatusServiceUnavailable || page != "" {
 			w.Errorf("cart: %d with page %q", status, page)
 		}
@@ -377,6 +393,13 @@ type visitor struct {
 	base   string
 	at     *url.URL
 	body   string
+	no     int // see allow
+}
+
+// allow has the next answers be this refusal without an end to the test.
+func (v *visitor) allow(status int) *visitor {
+	v.no = status
+	return v
 }
 
 func newVisitor(t *testing.T, base string) *visitor {
@@ -416,7 +439,7 @@ func (v *visitor) do(method, address string, form url.Values) {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	if resp.StatusCode >= 400 {
+	if resp.StatusCode >= 400 && resp.StatusCode != v.no {
 		v.t.Fatalf("%s %s: %d", method, address, resp.StatusCode)
 	}
 	if v.body = string(b); v.at == nil {

@@ -47,7 +47,7 @@ type Config struct {
 	// the node's own configuration does. An error means that nobody here is.
 	Target func(ctx context.Context, creditor string) (pagopa.Target, error)
 	// PSPs are played at {URL}/{id}/checkout/ec/v1, and those whose connector is
-	// redirect or berlingroup at {URL}/{id}; of an entry the id, name, methods,
+	// redirect, berlingroup or bollettino at {URL}/{id}; of an entry the id, name, methods,
 	// connector, options, node, fees and maximum count.
 	PSPs []connectors.PSP
 	// Gateway is what stands before /callbacks, and Secrets the secret of a PSP
@@ -113,7 +113,8 @@ type Server struct {
 	pages        map[string]*page
 	redirections map[string]*redirection
 	debits       map[string]*debit
-	oldest       []string // ids of all three in the order they were made
+	bulletins    map[string]*bulletin // by the gateway's id
+	oldest       []string             // ids of all four in the order they were made
 	positions    map[notice]*position
 	ledger       []entry
 	archive      archive
@@ -183,6 +184,7 @@ func New(cfg Config) (*Server, error) {
 		pages:        make(map[string]*page),
 		redirections: make(map[string]*redirection),
 		debits:       make(map[string]*debit),
+		bulletins:    make(map[string]*bulletin),
 		positions:    make(map[notice]*position),
 		archive:      archive{mode: ModeOK, positions: make(map[notice]*archived)},
 	}
@@ -191,7 +193,7 @@ func New(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("sandbox: psp %s is listed twice", p.ID)
 		}
 		key, err := cfg.secretOf(p)
-		if err := errors.Join(err, cfg.checkBank(p)); err != nil {
+		if err := errors.Join(err, cfg.checkBank(p), cfg.checkOffice(p)); err != nil {
 			return nil, err
 		}
 		s.psps[p.ID] = &psp{PSP: p, key: key, mode: ModeOK}
@@ -215,6 +217,13 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("POST /{psp}/v1/payments/{product}", s.postPayment)
 	s.mux.HandleFunc("GET /{psp}/v1/payments/{product}/{id}/status", s.getStatus)
 	s.mux.HandleFunc("DELETE /{psp}/v1/payments/{product}/{id}", s.deletePayment)
+	s.mux.HandleFunc("POST /{psp}/bollettini", s.postBulletins)
+	s.mux.HandleFunc("GET /{psp}/bollettini/{id}", s.getBulletin)
+	s.mux.HandleFunc("DELETE /{psp}/bollettini/{id}", s.deleteBulletin)
+	s.mux.HandleFunc("GET /{psp}/bollettino/{reference}", s.showBulletin)
+	s.mux.HandleFunc("POST /{psp}/bollettino/{reference}", s.pressBulletin)
+	s.mux.HandleFunc("GET /{psp}/sportello", s.showCounter)
+	s.mux.HandleFunc("POST /{psp}/sportello", s.pressCounter)
 	s.mux.HandleFunc("GET /{psp}/conto/{id}", s.showDebit)
 	s.mux.HandleFunc("POST /{psp}/conto/{id}", s.pressDebit)
 	return s, nil
@@ -271,6 +280,7 @@ func (s *Server) remember(id string) {
 		delete(s.pages, s.oldest[0])
 		delete(s.redirections, s.oldest[0])
 		delete(s.debits, s.oldest[0])
+		delete(s.bulletins, s.oldest[0])
 		s.oldest = s.oldest[1:]
 	}
 }
@@ -396,6 +406,7 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 		ID, Name string
 		Methods  []gateway.Method
 		Mode     Mode
+		Counter  bool // it has one
 	}
 	var view struct {
 		URL     string
@@ -406,7 +417,7 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	view.URL, view.Modes = s.cfg.URL.String(), Modes
 	s.mu.Lock()
 	for _, p := range s.cfg.PSPs {
-		view.PSPs = append(view.PSPs, row{string(p.ID), p.Name, p.Methods, s.psps[p.ID].mode})
+		view.PSPs = append(view.PSPs, row{string(p.ID), p.Name, p.Methods, s.psps[p.ID].mode, p.Connector == bulletinName && s.speaks(s.psps[p.ID])})
 	}
 	view.Archive = row{ID: ArchiveID, Mode: s.archive.mode}
 	s.mu.Unlock()
