@@ -541,7 +541,7 @@ func findForm(n *html.Node, button string) (action string, fields url.Values) {
 				continue
 			}
 			switch {
-			case c.Data == "input":
+			case c.Data == "input", c.Data == "textarea":
 				fields.Set(attribute(c, "name"), attribute(c, "value"))
 			case c.Data == "button" && c.FirstChild != nil && strings.TrimSpace(c.FirstChild.Data) == button:
 				found = true
