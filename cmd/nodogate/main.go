@@ -48,6 +48,7 @@ func main() {
 		{"migrate", "up|status", "bring the database to this version, or say where it is", migrateCommand},
 		{"school", "add|list", "add a school, list schools", schoolCommand},
 		{"client", "add|list|revoke", "give programs access to the API", clientCommand},
+		{"notices", "import FILE", "issue notices from a spreadsheet", noticesCommand},
 		{"psps", "import FILE", "make a catalogue of the node's list of PSPs", pspsCommand},
 		{"healthcheck", "", "exit 0 when the gateway here is ready", healthcheckCommand},
 		{"version", "", "print the version", versionCommand},

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
@@ -39,6 +40,7 @@ import (
 	"github.com/nodogate/nodogate/connectors/redirect"
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/httpapi"
+	"github.com/nodogate/nodogate/gateway/imports"
 	"github.com/nodogate/nodogate/gateway/nodeforpsp"
 	"github.com/nodogate/nodogate/gateway/notify"
 	"github.com/nodogate/nodogate/gateway/pafornode"
@@ -109,6 +111,7 @@ type node struct {
 	linkKey [32]byte // signs links that work without logging in
 	peers   *peerAuth
 	outbox  *notify.Worker
+	imports *imports.Worker
 
 	providers *providers
 	watch     func(context.Context) // keeps the catalogue as its file is; nil: it has none
@@ -156,8 +159,11 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	if n.outbox, err = n.newOutbox(); err != nil {
 		return nil, err
 	}
+	if n.imports, err = imports.New(imports.Config{Service: n.service, Name: rand.Text(), Log: log}); err != nil {
+		return nil, err
+	}
 	observe := newHTTPDuration(n.reg)
-	api, err := httpapi.New(httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, Observe: observe, TrustedProxies: cfg.TrustedProxies})
+	api, err := httpapi.New(httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, CheckMapping: imports.CheckMapping, Observe: observe, TrustedProxies: cfg.TrustedProxies})
 	if err != nil {
 		return nil, err
 	}
@@ -355,6 +361,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.jobs(ctx) })
 	g.Go(func() error { return n.outbox.Run(ctx) })
+	g.Go(func() error { return n.imports.Run(ctx) })
 	g.Go(func() error { n.poll(ctx); return nil })
 	if n.watch != nil {
 		g.Go(func() error { n.watch(ctx); return nil })
@@ -417,6 +424,7 @@ func (n *node) jobs(ctx context.Context) error {
 			return err
 		})
 		n.do(ctx, "drop old records", func(ctx context.Context) error { return n.store.DropExpired(ctx, n.clock.Now()) })
+		n.do(ctx, "drop files of old imports", n.service.SweepImports)
 		n.do(ctx, "drop old sessions", func(ctx context.Context) error {
 			_, err := n.store.Sessions().DeleteExpired(ctx, n.clock.Now())
 			return err

@@ -18,6 +18,7 @@ type route struct {
 	public bool   // anybody, without a token
 	scope  string // the scope it takes; empty: any client
 	school bool   // {cf} must be the client's school; an operator's client sees all
+	upload bool   // its body is a file, which is kept before it is looked at
 	once   *keyed // takes an Idempotency-Key; nil: does not
 }
 
@@ -41,6 +42,11 @@ var routes = map[string]route{
 	"searchNotices": {scope: gateway.ScopeNoticesRead, school: true},
 	"getNotice":     {scope: gateway.ScopeNoticesRead, school: true},
 	"listEvents":    {scope: gateway.ScopeNoticesRead, school: true},
+
+	"createImport":     {scope: gateway.ScopeNoticesWrite, school: true, upload: true, once: inTx(visitImportCreated)},
+	"listImports":      {scope: gateway.ScopeNoticesWrite, school: true},
+	"getImport":        {scope: gateway.ScopeNoticesWrite, school: true},
+	"listImportErrors": {scope: gateway.ScopeNoticesWrite, school: true},
 
 	"listReceipts": {scope: gateway.ScopeReceiptsRead, school: true},
 	"getReceipt":   {scope: gateway.ScopeReceiptsRead, school: true},

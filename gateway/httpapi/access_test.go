@@ -39,6 +39,10 @@ func TestWhoMayCall(t *testing.T) {
 		"searchNotices":      {body: `{"debtor":"RSSMRA10A41H501F"}`, status: 200},
 		"getNotice":          {status: 200},
 		"listEvents":         {status: 200},
+		"createImport":       {body: "cf;nome\nx;y\n", status: 202},
+		"listImports":        {status: 200},
+		"getImport":          {status: 200},
+		"listImportErrors":   {status: 200},
 		"listReceipts":       {status: 200},
 		"getReceipt":         {status: 200},
 		"requestRefund":      {status: 201},
@@ -64,12 +68,18 @@ func TestWhoMayCall(t *testing.T) {
 	a.deliver(hook, delivered)
 	doomed := hook // of deleteWebhook, until it is gone
 
+	imported := as[Import](t, a.post("/api/v1/schools/"+string(gatewaytest.SchoolCode)+"/imports", a.school, "cf;nome\nx;y\n", "Content-Type", "text/csv"), 202)
+
 	send := func(method, template, id, token string) *httptest.ResponseRecorder {
 		in := right[id]
 		path := strings.NewReplacer(":cf", string(gatewaytest.SchoolCode), ":number", a.g.Issue().Number.String()).Replace(template)
 		switch id {
 		case "getCart":
 			path = strings.Replace(path, ":id", cart.ID, 1)
+		case "getImport", "listImportErrors":
+			path = strings.Replace(path, ":id", imported.ID, 1)
+		case "createImport":
+			return a.post(path, token, in.body, "Content-Type", "text/csv")
 		case "getReceipt":
 			path = strings.Replace(path, ":id", receipt.ID, 1)
 		case "requestRefund":

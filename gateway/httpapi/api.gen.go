@@ -37,6 +37,19 @@ const (
 	DeliveryStatusPending   DeliveryStatus = "pending"
 )
 
+// Defines values for ImportState.
+const (
+	ImportStateDone    ImportState = "done"
+	ImportStateFailed  ImportState = "failed"
+	ImportStateRunning ImportState = "running"
+)
+
+// Defines values for ImportErrorSeverity.
+const (
+	ImportErrorSeverityError   ImportErrorSeverity = "error"
+	ImportErrorSeverityWarning ImportErrorSeverity = "warning"
+)
+
 // Defines values for Method.
 const (
 	MethodAccountDebit   Method = "account_debit"
@@ -206,6 +219,94 @@ type FieldError struct {
 	// Field For example debtor.fiscal_code, notices[7].amount_cents or a parameter's name.
 	Field   string `json:"field"`
 	Message string `json:"message"`
+}
+
+// Import defines model for Import.
+type Import struct {
+	// Accepted Rows that are notices now; of a dry run, those that would be.
+	Accepted int `json:"accepted"`
+
+	// Columns The names of the columns that were used, by field.
+	Columns       map[string]string `json:"columns"`
+	ColumnsSource TextOrNull        `json:"columns_source"`
+	CreatedAt     time.Time         `json:"created_at"`
+	DryRun        bool              `json:"dry_run"`
+	Encoding      TextOrNull        `json:"encoding"`
+
+	// Failure Why it failed; null while it did not.
+	Failure    *ImportFailure `json:"failure"`
+	FinishedAt InstantOrNull  `json:"finished_at"`
+	Format     TextOrNull     `json:"format"`
+
+	// HeaderRow Where the names of the columns stand; 0 where there are none, or it is not known yet.
+	HeaderRow      int      `json:"header_row"`
+	ID             string   `json:"id"`
+	IgnoredColumns []string `json:"ignored_columns"`
+
+	// Issued Accepted rows that are new notices.
+	Issued  int    `json:"issued"`
+	OnError string `json:"on_error"`
+
+	// OtherSheets Sheets that were not read.
+	OtherSheets []string `json:"other_sheets"`
+
+	// Progress Percent.
+	Progress int `json:"progress"`
+	Rejected int `json:"rejected"`
+
+	// Rows Rows of the file, those above and of the header and empty ones left out.
+	Rows      int         `json:"rows"`
+	Separator TextOrNull  `json:"separator"`
+	Sheet     TextOrNull  `json:"sheet"`
+	State     ImportState `json:"state"`
+
+	// Unchanged Accepted rows whose notice was here before.
+	Unchanged int `json:"unchanged"`
+
+	// Warnings Things to look at that kept no row back.
+	Warnings int `json:"warnings"`
+}
+
+// ImportState defines model for Import.State.
+type ImportState string
+
+// ImportError defines model for ImportError.
+type ImportError struct {
+	Code   string     `json:"code"`
+	Column TextOrNull `json:"column"`
+	Field  TextOrNull `json:"field"`
+
+	// Message In Italian, for whoever made the file.
+	Message string `json:"message"`
+
+	// Row As the spreadsheet counts them; 0 for the whole file.
+	Row      int                 `json:"row"`
+	Severity ImportErrorSeverity `json:"severity"`
+	Value    TextOrNull          `json:"value"`
+}
+
+// ImportErrorSeverity defines model for ImportError.Severity.
+type ImportErrorSeverity string
+
+// ImportErrorPage defines model for ImportErrorPage.
+type ImportErrorPage struct {
+	Items      []ImportError `json:"items"`
+	NextCursor text          `json:"next_cursor"`
+}
+
+// ImportFailure defines model for ImportFailure.
+type ImportFailure struct {
+	// Code rows_rejected, columns, encoding, format, syntax, empty, sheet, too_large or internal.
+	Code string `json:"code"`
+
+	// Message In Italian.
+	Message string `json:"message"`
+}
+
+// ImportPage defines model for ImportPage.
+type ImportPage struct {
+	Items      []Import   `json:"items"`
+	NextCursor TextOrNull `json:"next_cursor"`
 }
 
 // InstantOrNull defines model for InstantOrNull.
@@ -803,6 +904,24 @@ type ReplayDeliveryParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListImportsParams defines parameters for ListImports.
+type ListImportsParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListImportErrorsParams defines parameters for ListImportErrors.
+type ListImportErrorsParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListNoticesParams defines parameters for ListNotices.
 type ListNoticesParams struct {
 	// Limit How many at most.
@@ -1053,6 +1172,15 @@ type ServerInterface interface {
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(c *gin.Context, cf SchoolCode, id ID, params ReplayDeliveryParams)
+	// ListImports List imports
+	// (GET /api/v1/schools/{cf}/imports)
+	ListImports(c *gin.Context, cf SchoolCode, params ListImportsParams)
+	// GetImport Read an import
+	// (GET /api/v1/schools/{cf}/imports/{id})
+	GetImport(c *gin.Context, cf SchoolCode, id string)
+	// ListImportErrors Read what is wrong with an import's rows
+	// (GET /api/v1/schools/{cf}/imports/{id}/errors)
+	ListImportErrors(c *gin.Context, cf SchoolCode, id string, params ListImportErrorsParams)
 	// ListNotices List notices
 	// (GET /api/v1/schools/{cf}/notices)
 	ListNotices(c *gin.Context, cf SchoolCode, params ListNoticesParams)
@@ -1384,6 +1512,137 @@ func (siw *ServerInterfaceWrapper) ReplayDelivery(c *gin.Context) {
 	}
 
 	siw.Handler.ReplayDelivery(c, cf, id, params)
+}
+
+// ListImports operation middleware
+func (siw *ServerInterfaceWrapper) ListImports(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListImportsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListImports(c, cf, params)
+}
+
+// GetImport operation middleware
+func (siw *ServerInterfaceWrapper) GetImport(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetImport(c, cf, id)
+}
+
+// ListImportErrors operation middleware
+func (siw *ServerInterfaceWrapper) ListImportErrors(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListImportErrorsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListImportErrors(c, cf, id, params)
 }
 
 // ListNotices operation middleware
@@ -2602,6 +2861,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/:number/cancel", wrapper.CancelNotice)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/:number/restore", wrapper.RestoreNotice)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number/events", wrapper.ListEvents)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports", wrapper.ListImports)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports/:id", wrapper.GetImport)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports/:id/errors", wrapper.ListImportErrors)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/receipts", wrapper.ListReceipts)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/receipts/:id", wrapper.GetReceipt)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/refunds", wrapper.ListRefunds)
@@ -2951,6 +3213,127 @@ type ReplayDeliverydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplayDeliverydefaultApplicationProblemPlusJSONResponse) VisitReplayDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListImportsRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ListImportsParams
+}
+
+type ListImportsResponseObject interface {
+	VisitListImportsResponse(w http.ResponseWriter) error
+}
+
+type ListImports200JSONResponse ImportPage
+
+func (response ListImports200JSONResponse) VisitListImportsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListImportsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListImportsdefaultApplicationProblemPlusJSONResponse) VisitListImportsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetImportRequestObject struct {
+	Cf SchoolCode `json:"cf"`
+	ID string     `json:"id"`
+}
+
+type GetImportResponseObject interface {
+	VisitGetImportResponse(w http.ResponseWriter) error
+}
+
+type GetImport200JSONResponse Import
+
+func (response GetImport200JSONResponse) VisitGetImportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetImportdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetImportdefaultApplicationProblemPlusJSONResponse) VisitGetImportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListImportErrorsRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	ID     string     `json:"id"`
+	Params ListImportErrorsParams
+}
+
+type ListImportErrorsResponseObject interface {
+	VisitListImportErrorsResponse(w http.ResponseWriter) error
+}
+
+type ListImportErrors200JSONResponse ImportErrorPage
+
+func (response ListImportErrors200JSONResponse) VisitListImportErrorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListImportErrorsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListImportErrorsdefaultApplicationProblemPlusJSONResponse) VisitListImportErrorsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3996,6 +4379,15 @@ type StrictServerInterface interface {
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(ctx context.Context, request ReplayDeliveryRequestObject) (ReplayDeliveryResponseObject, error)
+	// ListImports List imports
+	// (GET /api/v1/schools/{cf}/imports)
+	ListImports(ctx context.Context, request ListImportsRequestObject) (ListImportsResponseObject, error)
+	// GetImport Read an import
+	// (GET /api/v1/schools/{cf}/imports/{id})
+	GetImport(ctx context.Context, request GetImportRequestObject) (GetImportResponseObject, error)
+	// ListImportErrors Read what is wrong with an import's rows
+	// (GET /api/v1/schools/{cf}/imports/{id}/errors)
+	ListImportErrors(ctx context.Context, request ListImportErrorsRequestObject) (ListImportErrorsResponseObject, error)
 	// ListNotices List notices
 	// (GET /api/v1/schools/{cf}/notices)
 	ListNotices(ctx context.Context, request ListNoticesRequestObject) (ListNoticesResponseObject, error)
@@ -4352,6 +4744,88 @@ func (sh *strictHandler) ReplayDelivery(ctx *gin.Context, cf SchoolCode, id ID, 
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ReplayDeliveryResponseObject); ok {
 		if err := validResponse.VisitReplayDeliveryResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListImports operation middleware
+func (sh *strictHandler) ListImports(ctx *gin.Context, cf SchoolCode, params ListImportsParams) {
+	var request ListImportsRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListImports(ctx, request.(ListImportsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListImports")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListImportsResponseObject); ok {
+		if err := validResponse.VisitListImportsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetImport operation middleware
+func (sh *strictHandler) GetImport(ctx *gin.Context, cf SchoolCode, id string) {
+	var request GetImportRequestObject
+
+	request.Cf = cf
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetImport(ctx, request.(GetImportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetImport")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetImportResponseObject); ok {
+		if err := validResponse.VisitGetImportResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListImportErrors operation middleware
+func (sh *strictHandler) ListImportErrors(ctx *gin.Context, cf SchoolCode, id string, params ListImportErrorsParams) {
+	var request ListImportErrorsRequestObject
+
+	request.Cf = cf
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListImportErrors(ctx, request.(ListImportErrorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListImportErrors")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListImportErrorsResponseObject); ok {
+		if err := validResponse.VisitListImportErrorsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

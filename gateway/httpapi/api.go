@@ -44,6 +44,9 @@ type Config struct {
 	// HTTP durations; may be nil.
 	Observe func(route, method string, code int, took time.Duration)
 	Log     *slog.Logger // nil: silent
+	// CheckMapping says what is wrong with an import's mapping of columns; nil:
+	// the import itself says so.
+	CheckMapping func(map[string]string) error
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed when
 	// failed log-ins are counted; none: the address of the connection.
 	TrustedProxies []string
@@ -62,6 +65,8 @@ type handlers struct {
 	tokenKey  []byte
 	cursorKey []byte
 	logins    *throttle
+
+	checkMapping func(map[string]string) error
 }
 
 // New makes the handler of /api/ and /oauth2/.
@@ -86,7 +91,7 @@ func newHandlers(cfg Config) (*handlers, error) {
 	}
 	h := &handlers{
 		svc: cfg.Service, pdf: cfg.PDF, log: cfg.Log, doc: doc, logins: newThrottle(10_000),
-		answered: cfg.Observe,
+		answered: cfg.Observe, checkMapping: cfg.CheckMapping,
 	}
 	// One key, two uses: neither may stand for the other.
 	for info, key := range map[string]*[]byte{"access token": &h.tokenKey, "page cursor": &h.cursorKey} {
@@ -113,6 +118,7 @@ func (h *handlers) engine(trustedProxies []string) (*gin.Engine, error) {
 	routes.POST("/oauth2/token", h.issueToken)
 	routes.GET("/api/openapi.json", h.serveDocument)
 	routes.GET("/api/docs", h.serveDocs)
+	routes.POST("/api/v1/schools/:cf/imports", h.createImport)
 	strict := NewStrictHandlerWithOptions(h, []StrictMiddlewareFunc{h.once}, StrictGinServerOptions{
 		// The request was validated against the document: what still fails to
 		// bind is a disagreement between document and types.
@@ -136,6 +142,7 @@ type call struct {
 	body   []byte // canonical JSON
 	scope  string // of the idempotency key
 	print  [sha256.Size]byte
+	upload gateway.Upload // the body of an operation that takes a file
 }
 
 type callKey struct{}
@@ -153,7 +160,14 @@ func begin(ctx context.Context) (context.Context, *call) {
 func (h *handlers) observe(c *gin.Context) {
 	start := h.svc.Now()
 	k := &call{id: rand.Text()}
-	ctx, cancel := context.WithTimeout(context.WithValue(c.Request.Context(), callKey{}, k), requestTime)
+	limit := requestTime
+	if carriesFile(c.Request.Method, c.FullPath()) {
+		limit = longTime
+		// The server's own limits are for the others; the machine's time is theirs.
+		r, until := http.NewResponseController(c.Writer), time.Now().Add(limit)
+		_, _ = r.SetReadDeadline(until), r.SetWriteDeadline(until) // a test's recorder has none
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(c.Request.Context(), callKey{}, k), limit)
 	defer cancel()
 	c.Request = c.Request.WithContext(ctx)
 	head := c.Writer.Header()

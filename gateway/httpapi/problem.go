@@ -69,6 +69,7 @@ var problems = []struct {
 	{gateway.ErrRefundState, problem{409, "refund_state", "The refund's state forbids it", "Read it; executed and rejected are final."}},
 	{gateway.ErrRefundWaits, problem{409, "refund_waiting", "Refunds of the same payment are not decided", "Approve or reject them, or set execution to school first: the provider would give all of it back."}},
 	{gateway.ErrRefundAtPSP, problem{409, "refund_at_provider", "The provider is giving the money back", "Wait for it: a transfer of yours could pay twice. After a day without an answer you may set execution to school."}},
+	{gateway.ErrTooManyImports, problem{409, "too_many_imports", "Too many imports are waiting", "Wait until some of them are done."}},
 	{gateway.ErrKeyReused, problem{422, "idempotency_key_reused", "This Idempotency-Key came with another request", "Use a new key for a new request."}},
 	{gateway.ErrPSPUnavailable, problem{503, "psp_unavailable", "The provider is not answering", "Choose another, or send the request again later."}},
 	{gateway.ErrOutcomeUnknown, problem{503, "psp_unavailable", "This provider is not answering", "It gave no answer in time. Nobody was sent to its page, so nothing can be paid there: send the request again later, or choose another provider."}},
@@ -80,7 +81,7 @@ var problems = []struct {
 func allProblems() []problem {
 	all := []problem{
 		problemInvalid, problemNoToken, problemBadToken, problemScope, problemNoRoute, problemNoMethod, problemAccept,
-		problemRunning, problemShownOnce, problemStale, problemSchoolTaken, problemTooLarge, problemMediaType, problemTooMany, problemInternal,
+		problemRunning, problemShownOnce, problemStale, problemSchoolTaken, problemTooLarge, problemFileTooLarge, problemMediaType, problemTooMany, problemInternal,
 	}
 	for _, p := range problems {
 		all = append(all, p.problem)
@@ -141,7 +142,7 @@ func (h *handlers) write(c *gin.Context, p problem, fields []gateway.FieldError)
 		head.Set("WWW-Authenticate", `Bearer realm="nodogate", error="insufficient_scope", scope="`+k.route.scope+`"`)
 	case problemRunning:
 		head.Set("Retry-After", "1")
-	case problemTooLarge: // what was not read is still on its way
+	case problemTooLarge, problemFileTooLarge: // what was not read is still on its way
 		head.Set("Connection", "close")
 	}
 	c.Abort()

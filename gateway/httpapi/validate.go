@@ -49,7 +49,7 @@ func (h *handlers) readRequest(c *gin.Context, k *call) error {
 			return err
 		}
 	}
-	if k.op.route.Operation.RequestBody != nil {
+	if k.op.route.Operation.RequestBody != nil && !k.route.upload {
 		if err := k.readBody(c); err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (h *handlers) readRequest(c *gin.Context, k *call) error {
 	for _, p := range c.Params {
 		params[p.Key] = p.Value
 	}
-	return problemOf(openapi3filter.ValidateRequest(c.Request.Context(), &openapi3filter.RequestValidationInput{
+	err = problemOf(openapi3filter.ValidateRequest(c.Request.Context(), &openapi3filter.RequestValidationInput{
 		Request: c.Request, PathParams: params, QueryParams: query, Route: &k.op.route,
 		Options: &openapi3filter.Options{
 			MultiError:          true,
@@ -67,8 +67,13 @@ func (h *handlers) readRequest(c *gin.Context, k *call) error {
 			// names, instead of decoding the bytes again.
 			KeepValidatedValue: true,
 			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // authorise did
+			ExcludeRequestBody: k.route.upload,
 		},
 	}))
+	if err == nil && k.route.upload {
+		err = h.readUpload(c, k)
+	}
+	return err
 }
 
 // readQuery refuses parameters that would be ignored: a filter with a slip of

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"time"
@@ -293,4 +294,13 @@ func (t *tx) PutColumnMapping(school gateway.SchoolCode, header [sha256.Size]byt
 	}
 	_, err = t.sql.ExecContext(t.ctx, upsertMapping, school, header[:], sealed, at(when))
 	return err
+}
+
+const countUploads = `SELECT count(*) FROM uploads WHERE part = 0`
+
+// CountUploads counts the files that wait for an import, or were left by a
+// request that broke off.
+func (db *DB) CountUploads(ctx context.Context) (n int, err error) {
+	err = db.read.QueryRowContext(ctx, countUploads).Scan(&n)
+	return n, err
 }
