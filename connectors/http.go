@@ -33,6 +33,11 @@ func newClient(connect time.Duration, inFlight int, allowPrivate bool, conf *tls
 	}
 }
 
+// NewClient is the same way out for a service beside the PSPs.
+func NewClient(connect time.Duration, inFlight int, allowPrivate bool) *http.Client {
+	return newClient(connect, inFlight, allowPrivate, nil)
+}
+
 // transport says of every failure whether the request can have reached the PSP,
 // and bounds the answer.
 type transport struct{ base http.RoundTripper }

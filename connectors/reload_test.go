@@ -68,7 +68,7 @@ func reloadSet(t *testing.T, f fake, change func(*Config)) (*Set, *prometheus.Re
 
 func offered(s *Set) string {
 	var ids []string
-	for _, m := range s.Offers(context.Background(), 1000) {
+	for _, m := range s.Offers(context.Background(), gateway.OfferRequest{Amount: 1000}) {
 		for _, p := range m.PSPs {
 			ids = append(ids, fmt.Sprintf("%s %d", p.ID, p.Fee))
 		}
@@ -272,7 +272,7 @@ func TestReloadWhilePaying(t *testing.T) {
 				if _, err := set.Callback(gateway.Callback{PSP: "DUE"}); err != nil {
 					t.Errorf("its callback: %v", err)
 				}
-				if n := len(set.Offers(context.Background(), 1000)); n != 1 {
+				if n := len(set.Offers(context.Background(), gateway.OfferRequest{Amount: 1000})); n != 1 {
 					t.Errorf("%d methods offered", n)
 				}
 				set.Name("DUE")

@@ -37,6 +37,16 @@ type Config struct {
 	// Hints tells other processes of open breakers, and this one of theirs; nil:
 	// there are none.
 	Hints Hints
+	// Fees, when not nil, knows fees better than the catalogue, of PSPs whose
+	// money goes through the national node.
+	Fees Fees
+}
+
+// Fees is a source of fees beside the catalogue. It answers in a short time
+// whatever happens, inside a transaction at once, and leaves out the PSPs that it
+// can say nothing about: the catalogue's fee counts then.
+type Fees interface {
+	Fees(ctx context.Context, method gateway.Method, psps []gateway.PSPID, notices []gateway.OfferNotice) map[gateway.PSPID]money.Cents
 }
 
 // Hints shares, between processes, until when breakers are open. They are hints:
@@ -166,9 +176,10 @@ func (s *Set) newOperation(id gateway.PSPID, name string) *operation {
 	return op
 }
 
-// Offers lists methods and PSPs for a cart of this amount, as gateway.PSPs says.
-func (s *Set) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffer {
+// Offers lists methods and PSPs for a payment, as gateway.PSPs says.
+func (s *Set) Offers(ctx context.Context, req gateway.OfferRequest) []gateway.MethodOffer {
 	listed := s.lineup.Load().listed
+	fees := s.fees(ctx, listed, req)
 	var offers []gateway.MethodOffer
 	for _, method := range gateway.Methods {
 		var list []gateway.PSPOffer
@@ -184,7 +195,11 @@ func (s *Set) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffe
 				o.PrintOnly = print.PrintOnly()
 			}
 			var takes bool
-			if o.Fee, takes = p.Fee(amount); !takes {
+			o.Fee, takes = p.Fee(req.Amount)
+			if fee, better := fees[method][id]; better && takes {
+				o.Fee = fee
+			}
+			if !takes {
 				o.Available, o.Reason = false, gateway.UnavailableAmount
 			} else if !p.open(s.now()) {
 				o.Available, o.Reason = false, gateway.UnavailableHours
@@ -209,6 +224,36 @@ func (s *Set) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffe
 		offers = append(offers, gateway.MethodOffer{Method: method, PSPs: list})
 	}
 	return offers
+}
+
+// fees asks for the fees that are known better than by the catalogue, of all
+// methods at once.
+func (s *Set) fees(ctx context.Context, listed map[gateway.PSPID]*psp, req gateway.OfferRequest) map[gateway.Method]map[gateway.PSPID]money.Cents {
+	if s.cfg.Fees == nil || len(req.Notices) == 0 {
+		return nil
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	all := map[gateway.Method]map[gateway.PSPID]money.Cents{}
+	for _, method := range gateway.Methods {
+		var ids []gateway.PSPID
+		for id, p := range listed {
+			if p.settlement == gateway.SettledByNode && slices.Contains(p.Methods, method) {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		wg.Go(func() {
+			got := s.cfg.Fees.Fees(ctx, method, ids, req.Notices)
+			mu.Lock()
+			defer mu.Unlock()
+			all[method] = got
+		})
+	}
+	wg.Wait()
+	return all
 }
 
 // Name is the PSP's name, or the id itself for one that was not listed since the

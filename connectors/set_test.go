@@ -41,7 +41,9 @@ func (s *Set) try(ctx context.Context) error {
 	return err
 }
 
-func available(s *Set) bool { return s.Offers(context.Background(), 1000)[0].PSPs[0].Available }
+func available(s *Set) bool {
+	return s.Offers(context.Background(), gateway.OfferRequest{Amount: 1000})[0].PSPs[0].Available
+}
 
 func stateMetric(t *testing.T, reg *prometheus.Registry, want int) {
 	t.Helper()
@@ -159,7 +161,7 @@ func TestBreakerOpensAfterFiveInARow(t *testing.T) {
 				if available(set) {
 					t.Error("offered while the breaker is open")
 				}
-				if o := set.Offers(context.Background(), 1000)[0].PSPs[0]; o.Reason != gateway.UnavailableBreaker {
+				if o := set.Offers(context.Background(), gateway.OfferRequest{Amount: 1000})[0].PSPs[0]; o.Reason != gateway.UnavailableBreaker {
 					t.Errorf("reason %q", o.Reason)
 				}
 				before := calls
@@ -392,7 +394,7 @@ psps:
 	}
 	describe := func(amount int) string {
 		var b strings.Builder
-		for _, m := range set.Offers(context.Background(), money.Cents(amount)) {
+		for _, m := range set.Offers(context.Background(), gateway.OfferRequest{Amount: money.Cents(amount)}) {
 			b.WriteString(string(m.Method) + ":")
 			for _, p := range m.PSPs {
 				fmt.Fprintf(&b, " %s %d%s", p.Name, p.Fee, p.Reason)
@@ -422,5 +424,66 @@ psps:
 	}
 	if got, want := describe(1001), "card: Beta 100 Zeta 200 Poco 0amount_over_limit Alfa 100not_answering\naccount_debit: Beta 100 Alfa 100not_answering\n"; got != want {
 		t.Errorf("one breaker open:\ngot  %q\nwant %q", got, want)
+	}
+}
+
+// fixedFees knows some fees, and notes what it was asked.
+type fixedFees struct {
+	known map[gateway.Method]map[gateway.PSPID]money.Cents
+
+	mu    sync.Mutex
+	asked map[gateway.Method][]gateway.PSPID // guarded by mu
+}
+
+func (f *fixedFees) Fees(_ context.Context, method gateway.Method, psps []gateway.PSPID, _ []gateway.OfferNotice) map[gateway.PSPID]money.Cents {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked[method] = append(f.asked[method], psps...)
+	return f.known[method]
+}
+
+func TestOffersWithFeesOfOthers(t *testing.T) {
+	t.Parallel()
+	const catalogue = `
+psps:
+  - {id: NODO, name: Nodo, methods: [card, account_debit], connector: fake, endpoint: "https://n.example", fees: [{fee_cents: 100}], max_amount_cents: 5000}
+  - {id: PAGINA, name: Pagina, methods: [card], connector: own, endpoint: "https://p.example", fees: [{fee_cents: 90}]}
+`
+	fees := &fixedFees{asked: map[gateway.Method][]gateway.PSPID{}, known: map[gateway.Method]map[gateway.PSPID]money.Cents{
+		gateway.MethodCard: {"NODO": 80, "PAGINA": 1},
+	}}
+	set, err := newTestSet(t, catalogue, func(c *Config) {
+		node := fakeDriver(nil)
+		own := node
+		own.Name, own.Settlement = "own", gateway.SettledByOutcome
+		c.Drivers, c.Fees = []Driver{node, own}, fees
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fee := func(amount money.Cents, notices ...gateway.OfferNotice) string {
+		var b strings.Builder
+		for _, m := range set.Offers(context.Background(), gateway.OfferRequest{Amount: amount, Notices: notices}) {
+			for _, p := range m.PSPs {
+				fmt.Fprintf(&b, "%s %s %d%s. ", m.Method, p.ID, p.Fee, p.Reason)
+			}
+		}
+		return b.String()
+	}
+	if got, want := fee(1000), "card PAGINA 90. card NODO 100. account_debit NODO 100. "; got != want || len(fees.asked) != 0 {
+		t.Errorf("of an amount alone: %q after asking %v, want %q unasked", got, fees.asked, want)
+	}
+	notice := gateway.OfferNotice{School: "80014480828", Amount: 1000}
+	// Only who is paid through the node has its fee there, whatever is said of others.
+	fees.known[gateway.MethodCard] = map[gateway.PSPID]money.Cents{"NODO": 80}
+	if got, want := fee(1000, notice), "card NODO 80. card PAGINA 90. account_debit NODO 100. "; got != want {
+		t.Errorf("of a cart: %q, want %q", got, want)
+	}
+	if got := fmt.Sprint(fees.asked); got != "map[account_debit:[NODO] card:[NODO]]" {
+		t.Errorf("asked about %s", got)
+	}
+	// What the PSP does not take, it does not take for another fee.
+	if got, want := fee(5001, notice), "card PAGINA 90. card NODO 0amount_over_limit. account_debit NODO 0amount_over_limit. "; got != want {
+		t.Errorf("over its maximum: %q, want %q", got, want)
 	}
 }

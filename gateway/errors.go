@@ -35,6 +35,8 @@ var (
 	ErrNotPrintable = errors.New("cannot be printed")
 	// ErrInProgress: a live attempt or token holds the notice.
 	ErrInProgress = errors.New("a payment is in progress")
+	// ErrFeeChanged: the provider's fee is not the one that was shown any more.
+	ErrFeeChanged = errors.New("the fee has changed")
 	// ErrPSPUnavailable: the provider cannot be used now; another may.
 	ErrPSPUnavailable = errors.New("provider not available")
 	// ErrRefused: the provider answered with a definite no.

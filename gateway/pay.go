@@ -38,6 +38,8 @@ type PayRequest struct {
 	Email     string
 	ReturnURL string // own origin only; empty: our page of the cart
 	Device    PayerDevice
+	// Shown is the fee that the payer was shown for the PSP; nil when none was.
+	Shown *money.Cents
 }
 
 // Pay makes a cart of the notices and opens the payment at the PSP. The answer
@@ -46,7 +48,8 @@ type PayRequest struct {
 // same cart, and tries again when nothing was opened yet.
 //
 // Errors: *Invalid, the ErrNotice… of the first notice that cannot be paid,
-// ErrInProgress, ErrNoBulletin, ErrPSPUnavailable, ErrRefused, ErrOutcomeUnknown.
+// ErrInProgress, ErrFeeChanged, ErrNoBulletin, ErrPSPUnavailable, ErrRefused,
+// ErrOutcomeUnknown.
 func (s *Service) Pay(ctx context.Context, req PayRequest) (Cart, error) {
 	if TxFromContext(ctx) != nil {
 		panic("gateway: Pay calls a PSP and must not run inside a transaction")
@@ -55,6 +58,9 @@ func (s *Service) Pay(ctx context.Context, req PayRequest) (Cart, error) {
 	if err != nil {
 		return Cart{}, err
 	}
+	// Fees that others know are asked for now: nobody is called inside a
+	// transaction. Whatever is wrong with the notices is told there.
+	_, _ = s.OffersFor(ctx, req.Notices)
 	cart, attempt, err := s.openCart(ctx, req)
 	if errors.Is(err, ErrConflict) {
 		// The same request runs beside us and won: its cart is ours.
@@ -173,9 +179,12 @@ func (s *Service) openCart(ctx context.Context, req PayRequest) (cart Cart, atte
 		if err != nil {
 			return err
 		}
-		offer, err := s.choose(tx.Context(), req, cart.Amount(), stamps)
+		offer, err := s.choose(tx, req, cart, stamps)
 		if err != nil {
 			return err
+		}
+		if req.Shown != nil && *req.Shown != offer.Fee {
+			return ErrFeeChanged
 		}
 		fresh := cart.PSP == ""
 		cart.PSP, cart.Fee, cart.ChangedAt = offer.ID, offer.Fee, now
@@ -325,9 +334,17 @@ func (s *Service) releaseTokens(tx Tx, a Attempt, now time.Time) error {
 // choose finds the PSP asked for, or the first by the rule, and its fee. No PSP
 // but the node's is told of revenue stamps: another would take the money for
 // them, and no receipt could be made.
-func (s *Service) choose(ctx context.Context, req PayRequest, amount money.Cents, stamps bool) (PSPOffer, error) {
+func (s *Service) choose(tx Tx, req PayRequest, cart Cart, stamps bool) (PSPOffer, error) {
+	refs := make([]NoticeRef, len(cart.Notices))
+	for i, n := range cart.Notices {
+		refs[i] = n.ref()
+	}
+	wanted, err := offerRequest(tx, refs)
+	if err != nil {
+		return PSPOffer{}, err
+	}
 	passed := false
-	for _, m := range s.psps.Offers(ctx, amount) {
+	for _, m := range s.psps.Offers(tx.Context(), wanted) {
 		if m.Method != req.Method {
 			continue
 		}
@@ -547,9 +564,52 @@ func (s *Service) CartsOfAccount(ctx context.Context, account string, limit int)
 	return list, s.readPrinted(ctx, list)
 }
 
-// Offers lists methods and PSPs for a cart of this amount.
+// Offers lists methods and PSPs for an amount of which no more is known.
 func (s *Service) Offers(ctx context.Context, amount money.Cents) []MethodOffer {
-	return s.psps.Offers(ctx, amount)
+	return s.psps.Offers(ctx, OfferRequest{Amount: amount})
+}
+
+// OffersAt lists methods and PSPs for a notice of the school as it issues most.
+func (s *Service) OffersAt(ctx context.Context, school SchoolCode, amount money.Cents) ([]MethodOffer, error) {
+	at, err := s.School(ctx, school)
+	if err != nil {
+		return nil, err
+	}
+	notice := OfferNotice{School: school, Amount: amount, Transfers: []OfferTransfer{{School: school, Taxonomy: at.Taxonomy}}}
+	return s.psps.Offers(ctx, OfferRequest{Amount: amount, Notices: []OfferNotice{notice}}), nil
+}
+
+// OffersFor lists methods and PSPs for a cart of these notices, as Pay will
+// choose from.
+func (s *Service) OffersFor(ctx context.Context, refs []NoticeRef) ([]MethodOffer, error) {
+	var req OfferRequest
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		req, err = offerRequest(tx, refs)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("offers: %w", err)
+	}
+	return s.psps.Offers(ctx, req), nil
+}
+
+func offerRequest(tx Tx, refs []NoticeRef) (OfferRequest, error) {
+	var req OfferRequest
+	for _, ref := range refs {
+		n, err := tx.Notice(ref.School, ref.Number)
+		if err != nil {
+			return OfferRequest{}, fmt.Errorf("notice %s: %w", ref.Number, err)
+		}
+		if req.Amount, err = req.Amount.Add(n.Amount); err != nil {
+			return OfferRequest{}, &Invalid{[]FieldError{{"notices", "range", "the cart's total is too large"}}}
+		}
+		o := OfferNotice{School: n.School, Amount: n.Amount}
+		for _, t := range n.Transfers {
+			o.Transfers = append(o.Transfers, OfferTransfer{School: t.School, Taxonomy: t.Taxonomy, Stamp: t.Stamp != nil})
+		}
+		req.Notices = append(req.Notices, o)
+	}
+	return req, nil
 }
 
 // PSPName is the name people know a PSP by.

@@ -26,6 +26,27 @@ const (
 // Methods are all methods in the order they are offered.
 var Methods = []Method{MethodCard, MethodAccountDebit, MethodBulletin}
 
+// OfferRequest is a payment that offers are wanted for.
+type OfferRequest struct {
+	Amount money.Cents
+	// Notices are what is paid, Amount in sum; none where nobody knows yet.
+	Notices []OfferNotice
+}
+
+// OfferNotice is what fees may depend on: who gets what for which kind of service.
+type OfferNotice struct {
+	School    SchoolCode
+	Amount    money.Cents
+	Transfers []OfferTransfer
+}
+
+// OfferTransfer is one part of an OfferNotice.
+type OfferTransfer struct {
+	School   SchoolCode
+	Taxonomy string
+	Stamp    bool // a revenue stamp
+}
+
 // MethodOffer is a method with the PSPs that take it.
 type MethodOffer struct {
 	Method Method
@@ -76,9 +97,11 @@ const (
 
 // PSPs is what the gateway asks of the connectors.
 type PSPs interface {
-	// Offers lists methods and PSPs for a cart of this amount. Methods that no
-	// PSP takes are left out.
-	Offers(ctx context.Context, amount money.Cents) []MethodOffer
+	// Offers lists methods and PSPs for a payment. Methods that no PSP takes are
+	// left out. Outside a transaction it may ask others about fees, for a short
+	// time; inside one it says what it said last about the same notices, where it
+	// can.
+	Offers(ctx context.Context, req OfferRequest) []MethodOffer
 	// Start opens a payment. It is called outside any transaction, at most
 	// once per order. Errors: ErrPSPUnavailable when nothing was sent (breaker
 	// open, connection refused), ErrRefused for the PSP's definite no,

@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
-	"github.com/nodogate/nodogate/gateway/money"
 	"github.com/nodogate/nodogate/iuv"
 	"github.com/nodogate/nodogate/receipts"
 )
@@ -135,7 +134,7 @@ func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
 // noPSPs is an installation without a catalogue.
 type noPSPs struct{}
 
-func (noPSPs) Offers(context.Context, money.Cents) []MethodOffer { return nil }
+func (noPSPs) Offers(context.Context, OfferRequest) []MethodOffer { return nil }
 func (noPSPs) Start(_ context.Context, psp PSPID, _ Order) (Started, error) {
 	return Started{}, fmt.Errorf("psp %s: %w", psp, ErrPSPUnavailable)
 }

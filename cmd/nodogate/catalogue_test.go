@@ -216,7 +216,7 @@ func TestCatalogueIsTakenWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	tp.has(t, "", nil)
-	if got := tp.set.Name("UNO"); got != "UNO" || len(tp.set.Offers(context.Background(), 100)) != 0 {
+	if got := tp.set.Name("UNO"); got != "UNO" || len(tp.set.Offers(context.Background(), gateway.OfferRequest{Amount: 100})) != 0 {
 		t.Error("the connectors have taken what the node face refused")
 	}
 }

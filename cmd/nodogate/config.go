@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"gopkg.in/yaml.v3"
 
+	"github.com/nodogate/nodogate/connectors/afm"
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/notify"
 )
@@ -53,6 +54,10 @@ type config struct {
 	SMTPURL        string   `env:"NODOGATE_SMTP_URL" secret:"url"`
 	MailFrom       string   `env:"NODOGATE_MAIL_FROM"`
 	SecretFile     string   `env:"NODOGATE_SECRET_FILE" envDefault:"data/secret"`
+	// AFMURL is what stands before /fees of pagoPA's fee calculator; empty: fees
+	// are the catalogue's.
+	AFMURL string `env:"NODOGATE_AFM_URL"`
+	AFMKey string `env:"NODOGATE_AFM_KEY" secret:"all"`
 	// ACAURL is the base address of pagoPA's archive of notices; empty: notices
 	// are not mirrored.
 	ACAURL string `env:"NODOGATE_ACA_URL"`
@@ -281,6 +286,14 @@ func (cfg config) checkServe() error {
 		}
 	case cfg.ACAKey != "":
 		add("NODOGATE_ACA_KEY goes with NODOGATE_ACA_URL")
+	}
+	switch {
+	case cfg.AFMURL != "":
+		if _, err := afm.ParseURL(cfg.AFMURL, cfg.AllowPrivate); err != nil {
+			add("NODOGATE_AFM_URL: %w", err)
+		}
+	case cfg.AFMKey != "":
+		add("NODOGATE_AFM_KEY goes with NODOGATE_AFM_URL")
 	}
 	if cfg.set["NODOGATE_PSPS"] {
 		if _, err := os.Stat(cfg.PSPs); err != nil {

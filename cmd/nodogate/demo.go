@@ -78,6 +78,9 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 	if cfg.ACAURL == "" && cfg.AllowPrivate {
 		cfg.ACAURL, cfg.ACAKey = sandboxURL+"/aca", "the-sandbox-has-no-secrets"
 	}
+	if cfg.AFMURL == "" && cfg.AllowPrivate {
+		cfg.AFMURL, cfg.AFMKey = sandboxURL+"/afm", "the-sandbox-has-no-secrets"
+	}
 	n, err := newNode(ctx, cfg, log, catalogue, demoEnv)
 	if err != nil {
 		return err

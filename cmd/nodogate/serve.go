@@ -34,6 +34,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nodogate/nodogate/connectors"
+	"github.com/nodogate/nodogate/connectors/afm"
 	"github.com/nodogate/nodogate/connectors/berlingroup"
 	"github.com/nodogate/nodogate/connectors/bollettino"
 	"github.com/nodogate/nodogate/connectors/checkout"
@@ -138,8 +139,12 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(), newAttemptsCollector(n), newOutboxCollector(n),
 	)
+	fees, err := n.newFees()
+	if err != nil {
+		return nil, err
+	}
 	set, err := connectors.New(connectors.Config{
-		Catalogue: catalogue, Drivers: drivers, AllowPrivate: cfg.AllowPrivate,
+		Catalogue: catalogue, Drivers: drivers, AllowPrivate: cfg.AllowPrivate, Fees: fees,
 		Getenv: getenv, Now: time.Now, Log: log, Registerer: n.reg,
 	})
 	if err != nil {
@@ -256,6 +261,18 @@ func (n *node) open(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// newFees is the fee calculator; nil: the catalogue knows all fees.
+func (n *node) newFees() (connectors.Fees, error) {
+	if n.cfg.AFMURL == "" {
+		return nil, nil
+	}
+	address, err := afm.ParseURL(n.cfg.AFMURL, n.cfg.AllowPrivate)
+	if err != nil {
+		return nil, fmt.Errorf("NODOGATE_AFM_URL: %w", err)
+	}
+	return afm.New(afm.Config{URL: address, Key: n.cfg.AFMKey, AllowPrivate: n.cfg.AllowPrivate, Now: time.Now, Log: n.log, Registerer: n.reg})
 }
 
 // mailDir is where mails become files when there is no SMTP server.

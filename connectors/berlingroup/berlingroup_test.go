@@ -397,7 +397,7 @@ func TestDecoupled(t *testing.T) {
 		t.Errorf("headers %v", h)
 	}
 	for pageless, set := range map[bool]*connectors.Set{true: set, false: newSet(t, address, io.Discard)} {
-		if o := set.Offers(t.Context(), 1000)[0].PSPs[0]; o.Pageless != pageless || o.Settlement != gateway.SettledByPSP {
+		if o := set.Offers(t.Context(), gateway.OfferRequest{Amount: 1000})[0].PSPs[0]; o.Pageless != pageless || o.Settlement != gateway.SettledByPSP {
 			t.Errorf("offer %+v, want pageless %t", o, pageless)
 		}
 	}

@@ -283,7 +283,7 @@ func TestPrintOnlyInASet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	offers := set.Offers(t.Context(), 1650)
+	offers := set.Offers(t.Context(), gateway.OfferRequest{Amount: 1650})
 	if len(offers) != 1 || len(offers[0].PSPs) != 1 || !offers[0].PSPs[0].PrintOnly || !offers[0].PSPs[0].Available {
 		t.Errorf("Offers = %+v", offers)
 	}

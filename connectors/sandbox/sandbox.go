@@ -3,9 +3,8 @@
 // Package sandbox plays the other side of a payment, for the demo and for
 // tests: pagoPA Checkout, the PSPs behind it, and the node that asks the
 // creditor about a notice and sends it the receipts; and PSPs with a page of
-// their own, which call the gateway back; and pagoPA's archive of notices. It
-// speaks over HTTP only,
-// as they do, and can be told to break in the ways they break.
+// their own, which call the gateway back; and pagoPA's archive of notices and fee
+// calculator. It speaks over HTTP only, as they do, and can be told to break in the ways they break.
 //
 // Everything is in memory and ends with the process; no money moves.
 //
@@ -118,6 +117,7 @@ type Server struct {
 	positions    map[notice]*position
 	ledger       []entry
 	archive      archive
+	calculator   Mode // of the fee calculator
 }
 
 // psp is one PSP that is played.
@@ -186,10 +186,11 @@ func New(cfg Config) (*Server, error) {
 		debits:       make(map[string]*debit),
 		bulletins:    make(map[string]*bulletin),
 		positions:    make(map[notice]*position),
+		calculator:   ModeOK,
 		archive:      archive{mode: ModeOK, positions: make(map[notice]*archived)},
 	}
 	for _, p := range cfg.PSPs {
-		if s.psps[p.ID] != nil || p.ID == ArchiveID {
+		if s.psps[p.ID] != nil || p.ID == ArchiveID || p.ID == CalculatorID {
 			return nil, fmt.Errorf("sandbox: psp %s is listed twice", p.ID)
 		}
 		key, err := cfg.secretOf(p)
@@ -204,6 +205,7 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("GET /{$}", s.index)
 	s.mux.HandleFunc("POST /control", s.control)
 	s.mux.HandleFunc("GET /ledger", s.showLedger)
+	s.mux.HandleFunc("POST /afm/fees", s.postFees)
 	s.mux.HandleFunc("POST /aca/paCreatePosition", s.postPosition)
 	s.mux.HandleFunc("GET /aca/positions", s.showPositions)
 	s.mux.HandleFunc("POST /{psp}/checkout/ec/v1/carts", s.postCarts)
@@ -360,8 +362,12 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "Bad request", `send one object like {"psp":"…","mode":"ok"}`)
 		return
 	}
-	if in.PSP == ArchiveID {
+	switch in.PSP {
+	case ArchiveID:
 		s.controlArchive(w, in.Mode)
+		return
+	case CalculatorID:
+		s.controlCalculator(w, in.Mode)
 		return
 	}
 	if !slices.Contains(Modes, in.Mode) {

@@ -73,6 +73,7 @@ var table = map[string]row{
 	"gateway/cache":      {may: below},
 
 	"connectors":             {may: slices.Concat(domain, []string{"gateway/pagopa", "gateway/soap", "gateway/egress"})},
+	"connectors/afm":         {may: connector},
 	"connectors/checkout":    {may: connector},
 	"connectors/redirect":    {may: connector},
 	"connectors/berlingroup": {may: connector},

@@ -315,6 +315,7 @@ type PSPs struct {
 	ask        func(gateway.Payment) (gateway.PSPEvent, error)
 	cancel     func(gateway.Payment) error
 	refund     func(gateway.Payment) error
+	fee        func(context.Context, gateway.OfferRequest, gateway.PSPID) (money.Cents, bool)
 }
 
 var _ gateway.PSPs = (*PSPs)(nil)
@@ -416,11 +417,23 @@ func (p *PSPs) Refund(_ context.Context, _ gateway.PSPID, pay gateway.Payment) e
 
 var pspNames = map[gateway.PSPID]string{"BANCAUNO": "Banca Uno", "CARTASI": "Carta Sì", "POSTE": "Poste"}
 
+// OnFee has fees said by f, where it says true; nil: they are those of the list.
+func (p *PSPs) OnFee(f func(context.Context, gateway.OfferRequest, gateway.PSPID) (money.Cents, bool)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fee = f
+}
+
 // Offers is the fixed list.
-func (p *PSPs) Offers(_ context.Context, amount money.Cents) []gateway.MethodOffer {
+func (p *PSPs) Offers(ctx context.Context, req gateway.OfferRequest) []gateway.MethodOffer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	offer := func(id gateway.PSPID, fee money.Cents) gateway.PSPOffer {
+		if p.fee != nil {
+			if other, ok := p.fee(ctx, req, id); ok {
+				fee = other
+			}
+		}
 		o := gateway.PSPOffer{ID: id, Name: pspNames[id], Fee: fee, Available: true, Settlement: p.settlement, Pageless: p.pageless, PrintOnly: p.printOnly && id == "POSTE"}
 		if p.down[id] {
 			o.Available, o.Reason = false, gateway.UnavailableBreaker

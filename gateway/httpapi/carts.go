@@ -74,8 +74,17 @@ func (h *handlers) cartOf(ctx context.Context, c gateway.Cart) (Cart, error) {
 }
 
 func (h *handlers) ListPaymentMethods(ctx context.Context, r ListPaymentMethodsRequestObject) (ListPaymentMethodsResponseObject, error) {
-	ctx, _ = begin(ctx)
-	offers := h.svc.Offers(ctx, money.Cents(r.Params.AmountCents))
+	ctx, k := begin(ctx)
+	amount := money.Cents(r.Params.AmountCents)
+	var offers []gateway.MethodOffer
+	if school := k.caller.School; school == "" {
+		offers = h.svc.Offers(ctx, amount)
+	} else {
+		var err error
+		if offers, err = h.svc.OffersAt(ctx, school, amount); err != nil {
+			return nil, err
+		}
+	}
 	out := make(ListPaymentMethods200JSONResponse, len(offers))
 	for i, o := range offers {
 		out[i] = PaymentMethod{Method: Method(o.Method), Psps: make([]Provider, len(o.PSPs))}

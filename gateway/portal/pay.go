@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -25,7 +26,7 @@ type checkoutPage struct {
 	Guest   bool   // nobody to take an e-mail address from
 	Key     string // makes pressing Paga twice one payment
 	Digest  string // of the cart as shown
-	Error   string // see reasons; also choose, email, changed
+	Error   string // see reasons; also choose, email, changed, fee_changed
 }
 
 type methodChoice struct {
@@ -78,7 +79,12 @@ func (p *portal) checkoutPage(c *gin.Context, status int, b basket, wanted choic
 	if page.Guest {
 		p.guest(c) // the key is worth nothing without an identity
 	}
-	page.Methods = offer(p.svc.Offers(c.Request.Context(), b.Total), b.Total, wanted)
+	offers, err := p.svc.OffersFor(c.Request.Context(), b.refs())
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	page.Methods = offer(offers, b.Total, wanted)
 	page.frame = p.frame(c)
 	p.render(c, status, "checkout", page)
 }
@@ -173,7 +179,8 @@ func (p *portal) pay(c *gin.Context) {
 		return
 	}
 	req := gateway.PayRequest{Key: key, Notices: b.refs(), Method: method, PSP: wanted.psp, Actor: actor, Email: wanted.email,
-		Device: gateway.PayerDevice{IP: c.ClientIP(), UserAgent: c.Request.UserAgent()}}
+		Device: gateway.PayerDevice{IP: c.ClientIP(), UserAgent: c.Request.UserAgent()},
+		Shown:  shownFee(c.PostForm("commissione_" + string(method) + "_" + string(wanted.psp)))}
 	if p.pays(c, b) {
 		req.Account, req.Email = a, a.Email
 	}
@@ -188,6 +195,17 @@ func (p *portal) pay(c *gin.Context) {
 		}
 	}
 	p.toPSP(c, cart)
+}
+
+// shownFee is the fee that the page showed for the PSP. Who changes it in the form
+// is shown the page again; who leaves it out pays what the PSP takes.
+func shownFee(cents string) *money.Cents {
+	n, err := strconv.ParseInt(cents, 10, 64)
+	if err != nil {
+		return nil
+	}
+	fee := money.Cents(n)
+	return &fee
 }
 
 // payOnce pays. A second click cancels the first in the browser, not here, and
@@ -223,6 +241,8 @@ func (p *portal) payFailed(c *gin.Context, b basket, wanted choice, err error) {
 			problem = "email"
 		}
 		p.checkoutPage(c, http.StatusBadRequest, b, wanted, problem)
+	case errors.Is(err, gateway.ErrFeeChanged):
+		p.checkoutPage(c, http.StatusConflict, b, wanted, "fee_changed")
 	case why == "":
 		p.fail(c, err)
 	case why == "psp_unavailable", why == "psp_refused", why == "psp_unknown":

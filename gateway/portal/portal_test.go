@@ -23,6 +23,7 @@ import (
 
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
+	"github.com/nodogate/nodogate/gateway/money"
 	"github.com/nodogate/nodogate/gateway/portal"
 )
 
@@ -967,5 +968,29 @@ func TestPolicyFollowsThePSPs(t *testing.T) {
 		if got := w.Header().Get("Content-Security-Policy"); !strings.Contains(got, want) {
 			t.Errorf("the policy is %q, want %q", got, want)
 		}
+	}
+}
+
+// A fee is paid as it was shown, or shown again.
+func TestFeeThatChanged(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	n := s.Issue(described("Mensa"))
+	b := s.browser()
+	checkout := b.get(payURL(n)).submit("Aggiungi al carrello").submit("Vai al pagamento").says("€ 1,00")
+	s.PSPs.OnFee(func(_ context.Context, req gateway.OfferRequest, id gateway.PSPID) (money.Cents, bool) {
+		if len(req.Notices) != 1 || req.Notices[0].School != n.School || len(req.Notices[0].Transfers) != 1 {
+			t.Errorf("fees were wanted of %+v", req)
+		}
+		return 117, true
+	})
+	again := checkout.submit("Paga", "email", "anna@example.org")
+	again.is(http.StatusConflict, "/carrello/pagamento").says("La commissione è cambiata", "€ 1,17")
+	if len(s.PSPs.Orders()) != 0 {
+		t.Fatal("a payment was opened at another fee than was shown")
+	}
+	again.submit("Paga", "email", "anna@example.org")
+	if orders := s.PSPs.Orders(); len(orders) != 1 || orders[0].Fee != 117 {
+		t.Errorf("orders %+v, want one at 117 cents", orders)
 	}
 }
