@@ -192,3 +192,13 @@ func (s *Service) insertRows(tx Tx, actor Actor, school School, rows []Notice, a
 	}
 	return made, nil
 }
+
+// NoticesNumbered reads those of the numbers that the school has, in no order.
+func (s *Service) NoticesNumbered(ctx context.Context, school SchoolCode, numbers []iuv.Number) ([]Notice, error) {
+	var list []Notice
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		list, err = tx.NoticesNumbered(school, numbers)
+		return err
+	})
+	return list, err
+}

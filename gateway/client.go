@@ -38,6 +38,7 @@ const (
 	ScopeRefundsWrite  = "refunds:write"
 	ScopeWebhooksRead  = "webhooks:read"
 	ScopeWebhooksWrite = "webhooks:write"
+	ScopeExportsRead   = "exports:read"
 	ScopeAdmin         = "admin"
 )
 
@@ -47,7 +48,7 @@ var Scopes = []string{
 	ScopeNoticesRead, ScopeNoticesWrite, ScopeReceiptsRead, ScopeCartsWrite,
 	"registry:read", "registry:write", "campaigns:read", "campaigns:write",
 	ScopeRefundsRead, ScopeRefundsWrite, "reconciliation:read", "reconciliation:write",
-	ScopeWebhooksRead, ScopeWebhooksWrite, "exports:read", "audit:read",
+	ScopeWebhooksRead, ScopeWebhooksWrite, ScopeExportsRead, "audit:read",
 }
 
 // Admin says whether the client is an operator's.

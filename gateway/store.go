@@ -61,6 +61,9 @@ type Tx interface {
 	ExternalIDs(school SchoolCode, ids []string) (map[string]IssuedRef, error)
 	// TakenNumbers finds which of the numbers the school has.
 	TakenNumbers(school SchoolCode, numbers []iuv.Number) (map[iuv.Number]bool, error)
+	// NoticesNumbered reads those of the numbers that the school has, without
+	// Receipts, in no order.
+	NoticesNumbered(school SchoolCode, numbers []iuv.Number) ([]Notice, error)
 	SaveNotice(Notice) error
 	// NameDebtor lets Notices find a debtor by a new name too, after SaveNotice.
 	NameDebtor(Notice) error

@@ -16,6 +16,15 @@ import (
 	"github.com/nodogate/nodogate/gateway/imports"
 )
 
+// importChunk is how many rows an import issues at once. SQLite has one writer,
+// and whoever brings a receipt must not wait long for it.
+func importChunk(databaseURL string) int {
+	if strings.HasPrefix(databaseURL, "sqlite:") {
+		return 500
+	}
+	return 0 // the default
+}
+
 // shownErrors is how many rows are shown to a person; --json gives them all.
 const shownErrors = 50
 
@@ -63,6 +72,10 @@ func noticesCommand(ctx context.Context, c cli, args []string) error {
 	if err := imports.CheckMapping(in.Mapping); err != nil {
 		return usagef("notices import: --map: %v", err)
 	}
+	cfg, err := loadConfig(c.env)
+	if err != nil {
+		return err
+	}
 	r := io.Reader(os.Stdin)
 	if file != "-" {
 		f, err := os.Open(file)
@@ -84,7 +97,7 @@ func noticesCommand(ctx context.Context, c cli, args []string) error {
 			return errors.Join(err, svc.DropUpload(ctx, code, in.Upload.ID))
 		}
 		bar := newBar(c.stderr)
-		w, err := imports.New(imports.Config{Service: svc, Name: in.Worker, Progress: func(i gateway.Import) { bar.show(i.Progress, i.Rows) }})
+		w, err := imports.New(imports.Config{Service: svc, Name: in.Worker, Chunk: importChunk(cfg.DatabaseURL), Progress: func(i gateway.Import) { bar.show(i.Progress, i.Rows) }})
 		if err != nil {
 			return err
 		}

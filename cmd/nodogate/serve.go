@@ -164,7 +164,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	if n.outbox, err = n.newOutbox(); err != nil {
 		return nil, err
 	}
-	if n.imports, err = imports.New(imports.Config{Service: n.service, Name: rand.Text(), Log: log}); err != nil {
+	if n.imports, err = imports.New(imports.Config{Service: n.service, Name: rand.Text(), Log: log, Chunk: importChunk(cfg.DatabaseURL)}); err != nil {
 		return nil, err
 	}
 	observe := newHTTPDuration(n.reg)

@@ -48,6 +48,10 @@ var routes = map[string]route{
 	"getImport":        {scope: gateway.ScopeNoticesWrite, school: true},
 	"listImportErrors": {scope: gateway.ScopeNoticesWrite, school: true},
 
+	"exportNotices":  {scope: gateway.ScopeExportsRead, school: true},
+	"exportReceipts": {scope: gateway.ScopeExportsRead, school: true},
+	"exportPayments": {scope: gateway.ScopeExportsRead, school: true},
+
 	"listReceipts": {scope: gateway.ScopeReceiptsRead, school: true},
 	"getReceipt":   {scope: gateway.ScopeReceiptsRead, school: true},
 

@@ -851,6 +851,9 @@ type WebhookSecret struct {
 // Cursor defines model for Cursor.
 type Cursor = string
 
+// ExportFormat defines model for ExportFormat.
+type ExportFormat = string
+
 // ID defines model for ID.
 type ID = string
 
@@ -902,6 +905,75 @@ type ReplayDeliveryJSONBody = map[string]interface{}
 type ReplayDeliveryParams struct {
 	// IdempotencyKey A key of your making; see above.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ExportNoticesParams defines parameters for ExportNotices.
+type ExportNoticesParams struct {
+	// Format csv when left out.
+	Format ExportFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Status The status to show now.
+	Status NoticeStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Pupil A pupil's id in the school's registry.
+	Pupil    string `form:"pupil,omitempty" json:"pupil,omitempty"`
+	Campaign string `form:"campaign,omitempty" json:"campaign,omitempty"`
+
+	// Plan The id of a plan, for its single option and instalments.
+	Plan  string `form:"plan,omitempty" json:"plan,omitempty"`
+	Class string `form:"class,omitempty" json:"class,omitempty"`
+
+	// DueFrom Due on this day or later.
+	DueFrom string `form:"due_from,omitempty" json:"due_from,omitempty"`
+
+	// DueTo Due on this day or before.
+	DueTo string `form:"due_to,omitempty" json:"due_to,omitempty"`
+
+	// PaidFrom Paid on this day (in Rome) or later; or an instant.
+	PaidFrom string `form:"paid_from,omitempty" json:"paid_from,omitempty"`
+
+	// PaidTo Paid on this day (in Rome) or before; or before this instant.
+	PaidTo     string `form:"paid_to,omitempty" json:"paid_to,omitempty"`
+	ExternalID string `form:"external_id,omitempty" json:"external_id,omitempty"`
+
+	// Q An exact notice number or external_id, or the first letters of the debtor's name: rossi ma finds Maria Rossi. Debtors without a fiscal code are not found by name.
+	Q string `form:"q,omitempty" json:"q,omitempty"`
+}
+
+// ExportPaymentsParams defines parameters for ExportPayments.
+type ExportPaymentsParams struct {
+	// Format csv when left out.
+	Format ExportFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Notice A notice number.
+	Notice string `form:"notice,omitempty" json:"notice,omitempty"`
+
+	// From Paid on this day (in Rome) or later; or an instant.
+	From string `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Paid on this day (in Rome) or before; or before this instant.
+	To string `form:"to,omitempty" json:"to,omitempty"`
+
+	// Anomaly One kind of anomaly, or any for all receipts that have one.
+	Anomaly string `form:"anomaly,omitempty" json:"anomaly,omitempty"`
+}
+
+// ExportReceiptsParams defines parameters for ExportReceipts.
+type ExportReceiptsParams struct {
+	// Format csv when left out.
+	Format ExportFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Notice A notice number.
+	Notice string `form:"notice,omitempty" json:"notice,omitempty"`
+
+	// From Paid on this day (in Rome) or later; or an instant.
+	From string `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Paid on this day (in Rome) or before; or before this instant.
+	To string `form:"to,omitempty" json:"to,omitempty"`
+
+	// Anomaly One kind of anomaly, or any for all receipts that have one.
+	Anomaly string `form:"anomaly,omitempty" json:"anomaly,omitempty"`
 }
 
 // ListImportsParams defines parameters for ListImports.
@@ -1172,6 +1244,15 @@ type ServerInterface interface {
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(c *gin.Context, cf SchoolCode, id ID, params ReplayDeliveryParams)
+	// ExportNotices Export notices
+	// (GET /api/v1/schools/{cf}/exports/notices)
+	ExportNotices(c *gin.Context, cf SchoolCode, params ExportNoticesParams)
+	// ExportPayments Export payments
+	// (GET /api/v1/schools/{cf}/exports/payments)
+	ExportPayments(c *gin.Context, cf SchoolCode, params ExportPaymentsParams)
+	// ExportReceipts Export receipts
+	// (GET /api/v1/schools/{cf}/exports/receipts)
+	ExportReceipts(c *gin.Context, cf SchoolCode, params ExportReceiptsParams)
 	// ListImports List imports
 	// (GET /api/v1/schools/{cf}/imports)
 	ListImports(c *gin.Context, cf SchoolCode, params ListImportsParams)
@@ -1512,6 +1593,266 @@ func (siw *ServerInterfaceWrapper) ReplayDelivery(c *gin.Context) {
 	}
 
 	siw.Handler.ReplayDelivery(c, cf, id, params)
+}
+
+// ExportNotices operation middleware
+func (siw *ServerInterfaceWrapper) ExportNotices(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportNoticesParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", c.Request.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter format: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", c.Request.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter status: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "pupil" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pupil", c.Request.URL.Query(), &params.Pupil, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "campaign" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "campaign", c.Request.URL.Query(), &params.Campaign, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter campaign: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "plan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan", c.Request.URL.Query(), &params.Plan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter plan: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", c.Request.URL.Query(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter class: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "due_from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "due_from", c.Request.URL.Query(), &params.DueFrom, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter due_from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "due_to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "due_to", c.Request.URL.Query(), &params.DueTo, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter due_to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "paid_from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "paid_from", c.Request.URL.Query(), &params.PaidFrom, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter paid_from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "paid_to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "paid_to", c.Request.URL.Query(), &params.PaidTo, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter paid_to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "external_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "external_id", c.Request.URL.Query(), &params.ExternalID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter external_id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", c.Request.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter q: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ExportNotices(c, cf, params)
+}
+
+// ExportPayments operation middleware
+func (siw *ServerInterfaceWrapper) ExportPayments(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportPaymentsParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", c.Request.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter format: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "notice" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "notice", c.Request.URL.Query(), &params.Notice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter notice: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", c.Request.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", c.Request.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "anomaly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "anomaly", c.Request.URL.Query(), &params.Anomaly, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter anomaly: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ExportPayments(c, cf, params)
+}
+
+// ExportReceipts operation middleware
+func (siw *ServerInterfaceWrapper) ExportReceipts(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportReceiptsParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", c.Request.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter format: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "notice" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "notice", c.Request.URL.Query(), &params.Notice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter notice: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", c.Request.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", c.Request.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "anomaly" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "anomaly", c.Request.URL.Query(), &params.Anomaly, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter anomaly: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ExportReceipts(c, cf, params)
 }
 
 // ListImports operation middleware
@@ -2877,9 +3218,28 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/webhooks/:id/rotate", wrapper.RotateWebhook)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/webhooks/:id/deliveries", wrapper.ListDeliveries)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/deliveries/:id/replay", wrapper.ReplayDelivery)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/exports/notices", wrapper.ExportNotices)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/exports/receipts", wrapper.ExportReceipts)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/exports/payments", wrapper.ExportPayments)
 	router.POST(options.BaseURL+"/api/v1/carts", wrapper.CreateCart)
 	router.GET(options.BaseURL+"/api/v1/carts/:id", wrapper.GetCart)
 	router.GET(options.BaseURL+"/api/v1/payment-methods", wrapper.ListPaymentMethods)
+}
+
+type ExportResponseHeaders struct {
+	ContentDisposition string
+}
+type ExportApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
+	Body io.Reader
+
+	Headers       ExportResponseHeaders
+	ContentLength int64
+}
+type ExportTextCsvResponse struct {
+	Body io.Reader
+
+	Headers       ExportResponseHeaders
+	ContentLength int64
 }
 
 type NoticePageJSONResponse NoticePage
@@ -3213,6 +3573,198 @@ type ReplayDeliverydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplayDeliverydefaultApplicationProblemPlusJSONResponse) VisitReplayDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportNoticesRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ExportNoticesParams
+}
+
+type ExportNoticesResponseObject interface {
+	VisitExportNoticesResponse(w http.ResponseWriter) error
+}
+
+type ExportNotices200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
+	ExportApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse
+}
+
+func (response ExportNotices200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse) VisitExportNoticesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportNotices200TextCsvResponse struct{ ExportTextCsvResponse }
+
+func (response ExportNotices200TextCsvResponse) VisitExportNoticesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportNoticesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExportNoticesdefaultApplicationProblemPlusJSONResponse) VisitExportNoticesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportPaymentsRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ExportPaymentsParams
+}
+
+type ExportPaymentsResponseObject interface {
+	VisitExportPaymentsResponse(w http.ResponseWriter) error
+}
+
+type ExportPayments200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
+	ExportApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse
+}
+
+func (response ExportPayments200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse) VisitExportPaymentsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportPayments200TextCsvResponse struct{ ExportTextCsvResponse }
+
+func (response ExportPayments200TextCsvResponse) VisitExportPaymentsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportPaymentsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExportPaymentsdefaultApplicationProblemPlusJSONResponse) VisitExportPaymentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportReceiptsRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ExportReceiptsParams
+}
+
+type ExportReceiptsResponseObject interface {
+	VisitExportReceiptsResponse(w http.ResponseWriter) error
+}
+
+type ExportReceipts200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
+	ExportApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse
+}
+
+func (response ExportReceipts200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse) VisitExportReceiptsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportReceipts200TextCsvResponse struct{ ExportTextCsvResponse }
+
+func (response ExportReceipts200TextCsvResponse) VisitExportReceiptsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportReceiptsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExportReceiptsdefaultApplicationProblemPlusJSONResponse) VisitExportReceiptsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4379,6 +4931,15 @@ type StrictServerInterface interface {
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(ctx context.Context, request ReplayDeliveryRequestObject) (ReplayDeliveryResponseObject, error)
+	// ExportNotices Export notices
+	// (GET /api/v1/schools/{cf}/exports/notices)
+	ExportNotices(ctx context.Context, request ExportNoticesRequestObject) (ExportNoticesResponseObject, error)
+	// ExportPayments Export payments
+	// (GET /api/v1/schools/{cf}/exports/payments)
+	ExportPayments(ctx context.Context, request ExportPaymentsRequestObject) (ExportPaymentsResponseObject, error)
+	// ExportReceipts Export receipts
+	// (GET /api/v1/schools/{cf}/exports/receipts)
+	ExportReceipts(ctx context.Context, request ExportReceiptsRequestObject) (ExportReceiptsResponseObject, error)
 	// ListImports List imports
 	// (GET /api/v1/schools/{cf}/imports)
 	ListImports(ctx context.Context, request ListImportsRequestObject) (ListImportsResponseObject, error)
@@ -4744,6 +5305,87 @@ func (sh *strictHandler) ReplayDelivery(ctx *gin.Context, cf SchoolCode, id ID, 
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ReplayDeliveryResponseObject); ok {
 		if err := validResponse.VisitReplayDeliveryResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportNotices operation middleware
+func (sh *strictHandler) ExportNotices(ctx *gin.Context, cf SchoolCode, params ExportNoticesParams) {
+	var request ExportNoticesRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportNotices(ctx, request.(ExportNoticesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportNotices")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ExportNoticesResponseObject); ok {
+		if err := validResponse.VisitExportNoticesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportPayments operation middleware
+func (sh *strictHandler) ExportPayments(ctx *gin.Context, cf SchoolCode, params ExportPaymentsParams) {
+	var request ExportPaymentsRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportPayments(ctx, request.(ExportPaymentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportPayments")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ExportPaymentsResponseObject); ok {
+		if err := validResponse.VisitExportPaymentsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportReceipts operation middleware
+func (sh *strictHandler) ExportReceipts(ctx *gin.Context, cf SchoolCode, params ExportReceiptsParams) {
+	var request ExportReceiptsRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportReceipts(ctx, request.(ExportReceiptsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportReceipts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ExportReceiptsResponseObject); ok {
+		if err := validResponse.VisitExportReceiptsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -304,3 +304,11 @@ func (db *DB) CountUploads(ctx context.Context) (n int, err error) {
 	err = db.read.QueryRowContext(ctx, countUploads).Scan(&n)
 	return n, err
 }
+
+const countAudit = `SELECT count(*) FROM audit WHERE school = $1 AND substr(action, 1, $3) = $2`
+
+// CountAudit counts a school's audit rows whose action begins so.
+func (db *DB) CountAudit(ctx context.Context, school gateway.SchoolCode, action string) (n int, err error) {
+	err = db.read.QueryRowContext(ctx, countAudit, school, action, len(action)).Scan(&n)
+	return n, err
+}

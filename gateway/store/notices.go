@@ -302,17 +302,31 @@ func (t *tx) ExternalIDs(school gateway.SchoolCode, ids []string) (map[string]ga
 	return m, nil
 }
 
+func texts(numbers []iuv.Number) []string {
+	list := make([]string, len(numbers))
+	for i, n := range numbers {
+		list[i] = n.String()
+	}
+	return list
+}
+
+const selectNoticesNumbered = selectNotice + fromNotices + ` WHERE n.school = $1 AND n.number`
+
+func (t *tx) NoticesNumbered(school gateway.SchoolCode, numbers []iuv.Number) ([]gateway.Notice, error) {
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	rows, err := t.sql.QueryContext(t.ctx, selectNoticesNumbered+t.db.anyOf, school, t.db.list(texts(numbers)))
+	return collectOpened(rows, err, func(r row) (opener[gateway.Notice], error) { return t.scanNotice(r) })
+}
+
 const selectTakenNumbers = `SELECT number FROM notices WHERE school = $1 AND number`
 
 func (t *tx) TakenNumbers(school gateway.SchoolCode, numbers []iuv.Number) (map[iuv.Number]bool, error) {
 	if len(numbers) == 0 {
 		return nil, nil
 	}
-	texts := make([]string, len(numbers))
-	for i, n := range numbers {
-		texts[i] = n.String()
-	}
-	rows, err := t.sql.QueryContext(t.ctx, selectTakenNumbers+t.db.anyOf, school, t.db.list(texts))
+	rows, err := t.sql.QueryContext(t.ctx, selectTakenNumbers+t.db.anyOf, school, t.db.list(texts(numbers)))
 	list, err := collect(rows, err, func(r row) (n iuv.Number, err error) {
 		err = r.Scan(number{&n})
 		return n, err

@@ -246,6 +246,12 @@ func manyNotices(w world) {
 		return tx.TakenNumbers(schoolA, []iuv.Number{list[0].Number, nr(9999), list[1].Number})
 	})
 	equal(w, "taken numbers", taken, map[iuv.Number]bool{list[0].Number: true, list[1].Number: true})
+	numbered := read(w, func(tx gateway.Tx) ([]gateway.Notice, error) {
+		return tx.NoticesNumbered(schoolA, []iuv.Number{list[3].Number, nr(9999)})
+	})
+	if len(numbered) != 1 || numbered[0].Number != list[3].Number || numbered[0].Debtor != list[3].Debtor {
+		w.Errorf("NoticesNumbered = %+v", numbered)
+	}
 	other := read(w, func(tx gateway.Tx) (map[string]gateway.IssuedRef, error) {
 		return tx.ExternalIDs(schoolB, []string{"row-1"})
 	})
