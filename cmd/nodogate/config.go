@@ -16,11 +16,11 @@ import (
 	"strings"
 
 	"github.com/caarlos0/env/v11"
-	"github.com/redis/go-redis/v9"
 	"gopkg.in/yaml.v3"
 
 	"github.com/nodogate/nodogate/connectors/afm"
 	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/cache"
 	"github.com/nodogate/nodogate/gateway/notify"
 )
 
@@ -219,8 +219,10 @@ func (cfg config) checkServe() error {
 		add("NODOGATE_DATABASE_URL must be sqlite://path or postgres://…")
 	}
 	if cfg.RedisURL != "" {
-		if _, err := redis.ParseURL(cfg.RedisURL); err != nil {
-			add("NODOGATE_REDIS_URL must be a Redis URL like redis://127.0.0.1:6379")
+		if client, err := cache.NewClient(cfg.RedisURL); err != nil {
+			add("NODOGATE_REDIS_URL %w", err)
+		} else if err := client.Close(); err != nil {
+			add("NODOGATE_REDIS_URL: %w", err)
 		}
 	}
 	switch cfg.PeerAuth {

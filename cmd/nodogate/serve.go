@@ -25,7 +25,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alexedwards/scs/goredisstore"
 	"github.com/alexedwards/scs/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -40,6 +39,7 @@ import (
 	"github.com/nodogate/nodogate/connectors/checkout"
 	"github.com/nodogate/nodogate/connectors/redirect"
 	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/cache"
 	"github.com/nodogate/nodogate/gateway/httpapi"
 	"github.com/nodogate/nodogate/gateway/imports"
 	"github.com/nodogate/nodogate/gateway/nodeforpsp"
@@ -106,7 +106,8 @@ type node struct {
 	store   *store.DB
 	service *gateway.Service
 	clock   *gateway.Clock
-	redis   *redis.Client // nil without NODOGATE_REDIS_URL
+	redis   redis.UniversalClient // nil without NODOGATE_REDIS_URL
+	hints   *cache.Hints          // nil without it
 	public  *url.URL
 	key     [32]byte // signs API tokens
 	linkKey [32]byte // signs links that work without logging in
@@ -143,8 +144,12 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	if err != nil {
 		return nil, err
 	}
+	var hints connectors.Hints
+	if n.hints != nil { // a nil *Hints would be no nil Hints
+		hints = n.hints
+	}
 	set, err := connectors.New(connectors.Config{
-		Catalogue: catalogue, Drivers: drivers, AllowPrivate: cfg.AllowPrivate, Fees: fees,
+		Catalogue: catalogue, Drivers: drivers, AllowPrivate: cfg.AllowPrivate, Fees: fees, Hints: hints,
 		Getenv: getenv, Now: time.Now, Log: log, Registerer: n.reg,
 	})
 	if err != nil {
@@ -174,7 +179,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	var sessions scs.Store = n.store.Sessions()
 	if n.redis != nil {
-		sessions = goredisstore.New(n.redis)
+		sessions = cache.NewSessions(n.redis, time.Now)
 	}
 	pages, err := portal.New(portal.Config{
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
@@ -250,12 +255,11 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	n.clock = gateway.NewClock(time.Now, floor)
 	if cfg.RedisURL != "" {
-		options, err := redis.ParseURL(cfg.RedisURL)
-		if err != nil {
-			return errors.New("NODOGATE_REDIS_URL is not a Redis URL")
-		}
 		redis.SetLogger(redisLog{n.log})
-		n.redis = redis.NewClient(options)
+		if n.redis, err = cache.NewClient(cfg.RedisURL); err != nil {
+			return fmt.Errorf("NODOGATE_REDIS_URL %w", err)
+		}
+		n.hints = cache.NewHints(n.redis, time.Now, n.log)
 		if err := n.redis.Ping(ctx).Err(); err != nil {
 			return fmt.Errorf("redis: %w", err)
 		}
@@ -380,6 +384,9 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.outbox.Run(ctx) })
 	g.Go(func() error { return n.imports.Run(ctx) })
 	g.Go(func() error { n.poll(ctx); return nil })
+	if n.hints != nil {
+		g.Go(func() error { n.hints.Run(ctx); return nil })
+	}
 	if n.watch != nil {
 		g.Go(func() error { n.watch(ctx); return nil })
 	}
