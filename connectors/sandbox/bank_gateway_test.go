@@ -28,14 +28,16 @@ import (
 	"github.com/nodogate/nodogate/gateway/store/storetest"
 )
 
-// bankRig is a gateway and a Berlin Group bank on a clock that the test moves.
+// bankRig is a gateway and a PSP that tells its node face, a Berlin Group bank or
+// a post office, on a clock that the test moves.
 type bankRig struct {
 	*gatewaytest.Gateway
-	t     *testing.T
-	clock *gatewaytest.Time
-	set   *connectors.Set
-	box   *sandbox.Server
-	app   *url.URL // where the sandbox is
+	method gateway.Method
+	t      *testing.T
+	clock  *gatewaytest.Time
+	set    *connectors.Set
+	box    *sandbox.Server
+	app    *url.URL // where the sandbox is
 	// shut has the gateway answer nothing: neither the node face nor callbacks.
 	shut atomic.Bool
 	// deaf has it answer no callbacks.
@@ -43,6 +45,12 @@ type bankRig struct {
 }
 
 func newBankRig(t *testing.T, options ...string) *bankRig {
+	t.Helper()
+	return newLinkedRig(t, "berlingroup", nil, options...)
+}
+
+// newLinkedRig is a bankRig with the PSP of a kind, and those beside it.
+func newLinkedRig(t *testing.T, kind string, beside []connectors.PSP, options ...string) *bankRig {
 	t.Helper()
 	r := &bankRig{t: t, clock: gatewaytest.NewTime(gatewaytest.Start)}
 	log := slog.New(slog.DiscardHandler)
@@ -53,13 +61,15 @@ func newBankRig(t *testing.T, options ...string) *bankRig {
 	r.app = at(other)
 	var bank []connectors.PSP
 	for _, p := range rigPSPs(at(other)) {
-		if p.Connector == "berlingroup" {
+		if p.Connector == kind {
+			r.method = p.Methods[0]
 			for i := 0; i < len(options); i += 2 {
 				p.Options[options[i]] = options[i+1]
 			}
 			bank = append(bank, p)
 		}
 	}
+	bank = append(bank, beside...)
 	catalogue := connectors.Catalogue{PSPs: bank}
 	var err error
 	r.set, err = connectors.New(connectors.Config{
@@ -109,7 +119,7 @@ func (r *bankRig) pay(notices int) ([]gateway.Notice, gateway.Cart) {
 	r.t.Helper()
 	var list []gateway.Notice
 	req := gateway.PayRequest{
-		Key: "test 1", Method: gateway.MethodAccountDebit, Actor: gatewaytest.Operator, Device: gateway.PayerDevice{IP: "198.51.100.7", UserAgent: "Firefox"},
+		Key: "test 1", Method: r.method, Actor: gatewaytest.Operator, Device: gateway.PayerDevice{IP: "198.51.100.7", UserAgent: "Firefox"},
 	}
 	for range notices {
 		n := r.Issue()

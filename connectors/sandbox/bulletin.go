@@ -69,7 +69,7 @@ func (o *bulletinOrder) check() error {
 		_, err := iuv.Parse(n.NoticeNumber)
 		switch {
 		case err != nil:
-			return fmt.Errorf("notices[%d].noticeNumber: 18 digits, the last two right", i)
+			return fmt.Errorf("notices[%d].noticeNumber: 18 digits of a notice", i)
 		case !creditorID.MatchString(n.FiscalCode):
 			return fmt.Errorf("notices[%d].fiscalCode: 11 digits", i)
 		case n.CompanyName == "" || utf8.RuneCountInString(n.CompanyName) > 100:

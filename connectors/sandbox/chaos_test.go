@@ -205,9 +205,9 @@ func TestChaosSickPSP(t *testing.T) {
 func (r *rig) sick(t *testing.T, p connectors.PSP, f fault, limits connectors.Limits) {
 	ctx := t.Context()
 	n := r.issue(1)[0]
-	var ids atomic.Int64
 	start := func(p connectors.PSP) (time.Duration, error) {
-		o := r.order(n, p.ID, p.Methods[0], attemptID(int(ids.Add(1))))
+		// Another id each time in all of the rig: a PSP may know orders by it.
+		o := r.order(n, p.ID, p.Methods[0], attemptID(int(r.ids.Add(1))))
 		begin := time.Now()
 		_, err := r.set.Start(ctx, p.ID, o)
 		return time.Since(begin), err

@@ -26,6 +26,7 @@ import (
 
 	"github.com/nodogate/nodogate/connectors"
 	"github.com/nodogate/nodogate/connectors/berlingroup"
+	"github.com/nodogate/nodogate/connectors/bollettino"
 	"github.com/nodogate/nodogate/connectors/checkout"
 	"github.com/nodogate/nodogate/connectors/redirect"
 	"github.com/nodogate/nodogate/connectors/sandbox"
@@ -51,10 +52,11 @@ type rig struct {
 	base   *url.URL         // of the sandbox, before the wall
 	own    *httptest.Server // the gateway's faces and callbacks
 	random func() float64
+	ids    atomic.Int64 // of attempts
 }
 
 // rigDrivers and rigPSPs are one PSP of each kind there is.
-var rigDrivers = []connectors.Driver{checkout.Driver, redirect.Driver, berlingroup.Driver}
+var rigDrivers = []connectors.Driver{checkout.Driver, redirect.Driver, berlingroup.Driver, bollettino.Driver}
 
 func rigPSPs(base *url.URL) []connectors.PSP {
 	free := []connectors.Band{{Fee: 100}}
@@ -69,6 +71,8 @@ func rigPSPs(base *url.URL) []connectors.PSP {
 				"product": "instant-sepa-credit-transfers", "creditor_iban": "IT60X0542811101000000123456", "creditor_name": "Banca Tre Incassi",
 				"tpp_ip": "192.0.2.10", "token_url": base.JoinPath("BERLIN", "oauth", "token").String(), "client_id": "nodogate",
 			}},
+		{ID: "POSTE", Name: "Ufficio Postale", Methods: []gateway.Method{gateway.MethodBulletin}, Connector: "bollettino",
+			Endpoint: base.JoinPath("POSTE").String(), SecretEnv: "SECRET", Fees: free, Node: node},
 	}
 }
 
