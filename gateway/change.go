@@ -56,6 +56,12 @@ func (s *Service) ChangeNotice(ctx context.Context, actor Actor, code SchoolCode
 		if err := c.apply(school, &n); err != nil {
 			return err
 		}
+		// What it carries since long stays; what is new must be right today.
+		if c.Taxonomy != nil || len(c.Transfers) > 0 {
+			if err := s.checkTaxonomy(tx.Context(), school, []NewNotice{{Taxonomy: n.Taxonomy, Transfers: c.Transfers}}, false); err != nil {
+				return err
+			}
+		}
 		kind := EventNoticeChanged
 		reopens := n.State == NoticeExpired && (n.PayableAfterDue || now.Before(n.DueDate.Deadline()))
 		switch {

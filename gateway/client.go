@@ -34,11 +34,14 @@ const (
 	ScopeNoticesWrite  = "notices:write"
 	ScopeReceiptsRead  = "receipts:read"
 	ScopeCartsWrite    = "carts:write"
+	ScopeRegistryRead  = "registry:read"
+	ScopeRegistryWrite = "registry:write"
 	ScopeRefundsRead   = "refunds:read"
 	ScopeRefundsWrite  = "refunds:write"
 	ScopeWebhooksRead  = "webhooks:read"
 	ScopeWebhooksWrite = "webhooks:write"
 	ScopeExportsRead   = "exports:read"
+	ScopeAuditRead     = "audit:read"
 	ScopeAdmin         = "admin"
 )
 
@@ -46,9 +49,9 @@ const (
 // still to come included.
 var Scopes = []string{
 	ScopeNoticesRead, ScopeNoticesWrite, ScopeReceiptsRead, ScopeCartsWrite,
-	"registry:read", "registry:write", "campaigns:read", "campaigns:write",
+	ScopeRegistryRead, ScopeRegistryWrite, "campaigns:read", "campaigns:write",
 	ScopeRefundsRead, ScopeRefundsWrite, "reconciliation:read", "reconciliation:write",
-	ScopeWebhooksRead, ScopeWebhooksWrite, ScopeExportsRead, "audit:read",
+	ScopeWebhooksRead, ScopeWebhooksWrite, ScopeExportsRead, ScopeAuditRead,
 }
 
 // Admin says whether the client is an operator's.

@@ -85,6 +85,9 @@ func (s *Service) Issue(ctx context.Context, actor Actor, code SchoolCode, in []
 		return nil, err
 	}
 	drafts, err := s.checkNotices(school, in, prefix)
+	if err == nil {
+		err = s.checkTaxonomy(ctx, school, in, prefix)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -363,11 +366,7 @@ func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
 	}
 	var err error
 	if n.Debtor.Code, err = ParseFiscalCode(in.DebtorCode); err != nil {
-		code, msg := "format", "give a codice fiscale of 16 characters, 11 digits, or ANONIMO"
-		if errors.Is(err, ErrFiscalCodeCheck) {
-			code, msg = "check_letter", "the last character does not fit the others: look for a slip of the pen"
-		}
-		bad.Add(p+"debtor.fiscal_code", code, msg)
+		addCodeError(p+"debtor.fiscal_code", err, bad)
 	}
 	n.Debtor.Name = text(clean(in.DebtorName), p+"debtor.full_name", 70, bad)
 	if n.Debtor.Class = clean(in.Class); n.Debtor.Class != "" && !classForm.MatchString(n.Debtor.Class) {

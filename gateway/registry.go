@@ -13,6 +13,8 @@ type Pupil struct {
 	LastName   string
 	Class      string
 	SchoolYear string // 2026/27
+	// CreatedAt is when it was enrolled; the store fills it in a PupilRecord.
+	CreatedAt time.Time
 }
 
 // Payer is an adult of a school's registry who may see and pay for pupils.

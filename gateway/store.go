@@ -153,6 +153,20 @@ type Tx interface {
 	PutPayer(Payer) error
 	Payer(school SchoolCode, id string) (Payer, error)
 	LinkPayer(Link) error
+	// PupilRecord locks the pupil where the transaction may write.
+	PupilRecord(school SchoolCode, id string) (PupilRecord, error)
+	PupilRecords(school SchoolCode, f PupilFilter) ([]PupilRecord, error)
+	// UnlinkPayer is ErrNotFound when there is no such link. It forgets a payer who
+	// has no link and no delegation any more.
+	UnlinkPayer(school SchoolCode, pupil, payer string) error
+	// InsertDelegation is ErrConflict when the payer is the class's delegate.
+	InsertDelegation(school SchoolCode, d Delegation) error
+	// Delegations lists those of a class that nobody ended, with their payers, by id.
+	Delegations(school SchoolCode, class string) ([]Delegation, error)
+	EndDelegation(school SchoolCode, class, payer string, by Actor, at time.Time) error
+	// ClassNotices lists notices of the classes that payers with this code are
+	// delegates of, both given since an instant, newest first, without drafts.
+	ClassNotices(code FiscalCode, since, now time.Time, limit int) ([]ClassNotice, error)
 	InsertAccount(Account) error // ErrConflict: user name or code taken
 	Account(id string) (Account, error)
 	AccountByUsername(username string) (Account, error)
@@ -205,10 +219,18 @@ type Tx interface {
 	// AddDeliveryTry notes how a try ended; nothing when the delivery is gone.
 	AddDeliveryTry(school SchoolCode, delivery string, try DeliveryTry) error
 
+	ReplaceTaxonomy([]TaxonomyCode) error
+	// TaxonomyCodes finds codes, all for nil, in all their times; loaded is false
+	// when no list was ever imported.
+	TaxonomyCodes(codes []string) (loaded bool, list []TaxonomyCode, err error)
+
 	// Enqueue adds outbox rows; see Message.
 	Enqueue(...Message) error
 	AppendAudit(Audit) error
 	ImportTx
+	// Audits lists the audit trail of a school, newest first; of the empty school
+	// what belongs to the installation.
+	Audits(school SchoolCode, f AuditFilter) ([]Audit, error)
 
 	// OnceRecord finds the record of an idempotency key; ErrNotFound.
 	OnceRecord(scope string) (OnceRecord, error)
@@ -330,6 +352,16 @@ type Audit struct {
 	Action string
 	Object string
 	At     time.Time
+	Seq    int64 // set by the store
+}
+
+// AuditFilter chooses lines of an audit trail. Zero fields do not filter.
+type AuditFilter struct {
+	Actor          string // its name
+	Action, Object string
+	From, To       time.Time // at or after, before
+	Before         int64     // Seq below
+	Limit          int
 }
 
 // OnceRecord remembers a request with an idempotency key, and its answer.

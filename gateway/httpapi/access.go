@@ -52,6 +52,16 @@ var routes = map[string]route{
 	"exportReceipts": {scope: gateway.ScopeExportsRead, school: true},
 	"exportPayments": {scope: gateway.ScopeExportsRead, school: true},
 
+	"listPupils":     {scope: gateway.ScopeRegistryRead, school: true},
+	"searchPupils":   {scope: gateway.ScopeRegistryRead, school: true},
+	"getPupil":       {scope: gateway.ScopeRegistryRead, school: true},
+	"putPupil":       {scope: gateway.ScopeRegistryWrite, school: true},
+	"putPayer":       {scope: gateway.ScopeRegistryWrite, school: true},
+	"deletePayer":    {scope: gateway.ScopeRegistryWrite, school: true},
+	"listDelegates":  {scope: gateway.ScopeRegistryRead, school: true},
+	"putDelegate":    {scope: gateway.ScopeRegistryWrite, school: true},
+	"deleteDelegate": {scope: gateway.ScopeRegistryWrite, school: true},
+
 	"listReceipts": {scope: gateway.ScopeReceiptsRead, school: true},
 	"getReceipt":   {scope: gateway.ScopeReceiptsRead, school: true},
 

@@ -35,6 +35,15 @@ func TestWhoMayCall(t *testing.T) {
 		"cancelNotice":       {status: 200},
 		"restoreNotice":      {status: 200},
 		"changeNotice":       {body: `{"debtor":{"class":"3C"}}`, status: 200},
+		"listPupils":         {status: 200},
+		"searchPupils":       {body: `{"fiscal_code":"RSSMRA10A41H501F"}`, status: 200},
+		"getPupil":           {status: 200},
+		"putPupil":           {body: pupilJSON(), status: 200},
+		"putPayer":           {body: payerJSON(), status: 200},
+		"deletePayer":        {status: 204},
+		"listDelegates":      {status: 200},
+		"putDelegate":        {body: delegateJSON, status: 200},
+		"deleteDelegate":     {status: 204},
 		"listNotices":        {status: 200},
 		"searchNotices":      {body: `{"debtor":"RSSMRA10A41H501F"}`, status: 200},
 		"getNotice":          {status: 200},
@@ -72,10 +81,25 @@ func TestWhoMayCall(t *testing.T) {
 	doomed := hook // of deleteWebhook, until it is gone
 
 	imported := as[Import](t, a.post("/api/v1/schools/"+string(gatewaytest.SchoolCode)+"/imports", a.school, "cf;nome\nx;y\n", "Content-Type", "text/csv"), 202)
+	as[Pupil](t, a.send("PUT", base+"/pupils/p1", a.school, pupilJSON()), 201)
+	// again makes what a request needs, which the one before took away.
+	again := func() {
+		if w := a.send("PUT", base+"/pupils/p1/payers/y1", a.school, payerJSON()); w.Code >= 300 {
+			t.Fatal(w.Body)
+		}
+		if w := a.send("PUT", base+"/classes/3B/delegates/y1", a.school, delegateJSON); w.Code >= 300 {
+			t.Fatal(w.Body)
+		}
+	}
+	again()
 
 	send := func(method, template, id, token string) *httptest.ResponseRecorder {
 		in := right[id]
-		path := strings.NewReplacer(":cf", string(gatewaytest.SchoolCode), ":number", a.g.Issue().Number.String()).Replace(template)
+		if method == "DELETE" {
+			again()
+		}
+		path := strings.NewReplacer(":cf", string(gatewaytest.SchoolCode), ":pupil", "p1", ":payer", "y1", ":class", "3B",
+			":number", a.g.Issue().Number.String()).Replace(template)
 		switch id {
 		case "getCart":
 			path = strings.Replace(path, ":id", cart.ID, 1)

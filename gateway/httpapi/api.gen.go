@@ -144,6 +144,24 @@ type CartState string
 // Cents Whole euro cents.
 type Cents = int64
 
+// Delegate defines model for Delegate.
+type Delegate struct {
+	Email      TextOrNull `json:"email"`
+	FirstName  string     `json:"first_name"`
+	FiscalCode string     `json:"fiscal_code"`
+	ID         string     `json:"id"`
+	Language   string     `json:"language"`
+	LastName   string     `json:"last_name"`
+}
+
+// Delegation defines model for Delegation.
+type Delegation struct {
+	// Author Who delegated: kind and id.
+	Author   string    `json:"author"`
+	Delegate Delegate  `json:"delegate"`
+	Since    time.Time `json:"since"`
+}
+
 // Delivery defines model for Delivery.
 type Delivery struct {
 	Attempts    []DeliveryAttempt `json:"attempts"`
@@ -334,6 +352,24 @@ type NewCart struct {
 	ReturnURL string `json:"return_url,omitempty"`
 }
 
+// NewDelegate defines model for NewDelegate.
+type NewDelegate struct {
+	Email string `json:"email,omitempty"`
+
+	// FirstName At most 70 characters.
+	FirstName string `json:"first_name"`
+
+	// FiscalCode A codice fiscale, 11 digits, or ANONIMO for who has none.
+	FiscalCode string `json:"fiscal_code"`
+
+	// ID As in the address; may be left out.
+	ID       string `json:"id,omitempty"`
+	Language string `json:"language,omitempty"`
+
+	// LastName At most 70 characters.
+	LastName string `json:"last_name"`
+}
+
 // NewInstalment defines model for NewInstalment.
 type NewInstalment struct {
 	// AmountCents Whole euro cents.
@@ -387,6 +423,28 @@ type NewNotice struct {
 	Transfers []NewTransfer `json:"transfers,omitempty"`
 }
 
+// NewPupil defines model for NewPupil.
+type NewPupil struct {
+	// Class For example 3B.
+	Class string `json:"class,omitempty"`
+
+	// FirstName At most 70 characters.
+	FirstName string `json:"first_name"`
+
+	// FiscalCode A codice fiscale, 11 digits, or ANONIMO for who has none.
+	FiscalCode string `json:"fiscal_code"`
+
+	// ID As in the address; may be left out.
+	ID string `json:"id,omitempty"`
+
+	// LastName At most 70 characters.
+	LastName string             `json:"last_name"`
+	Payers   []NewRegistryPayer `json:"payers,omitempty"`
+
+	// SchoolYear For example 2026/27; the one that runs when left out.
+	SchoolYear string `json:"school_year,omitempty"`
+}
+
 // NewRefund defines model for NewRefund.
 type NewRefund struct {
 	// AmountCents Whole euro cents.
@@ -403,6 +461,26 @@ type NewRefund struct {
 
 	// Receipt The id of a receipt whose notice is the school's.
 	Receipt string `json:"receipt"`
+}
+
+// NewRegistryPayer defines model for NewRegistryPayer.
+type NewRegistryPayer struct {
+	// Email Where notices and receipts are sent; also proves an account of the portal.
+	Email string `json:"email,omitempty"`
+
+	// FirstName At most 70 characters.
+	FirstName string `json:"first_name"`
+
+	// FiscalCode A codice fiscale, 11 digits, or ANONIMO for who has none.
+	FiscalCode string `json:"fiscal_code"`
+
+	// ID As in the address; may be left out.
+	ID       string `json:"id,omitempty"`
+	Language string `json:"language,omitempty"`
+
+	// LastName At most 70 characters.
+	LastName string `json:"last_name"`
+	Relation string `json:"relation"`
 }
 
 // NewSchool defines model for NewSchool.
@@ -628,6 +706,23 @@ type Provider struct {
 	UnavailableReason string `json:"unavailable_reason,omitempty"`
 }
 
+// Pupil defines model for Pupil.
+type Pupil struct {
+	Class      TextOrNull      `json:"class"`
+	FirstName  string          `json:"first_name"`
+	FiscalCode string          `json:"fiscal_code"`
+	ID         string          `json:"id"`
+	LastName   string          `json:"last_name"`
+	Payers     []RegistryPayer `json:"payers"`
+	SchoolYear string          `json:"school_year"`
+}
+
+// PupilPage defines model for PupilPage.
+type PupilPage struct {
+	Items      []Pupil    `json:"items"`
+	NextCursor TextOrNull `json:"next_cursor"`
+}
+
 // Receipt defines model for Receipt.
 type Receipt struct {
 	AmountCents int64          `json:"amount_cents"`
@@ -734,6 +829,17 @@ type RefundProviderState string
 
 // RefundState defines model for RefundState.
 type RefundState string
+
+// RegistryPayer defines model for RegistryPayer.
+type RegistryPayer struct {
+	Email      TextOrNull `json:"email"`
+	FirstName  string     `json:"first_name"`
+	FiscalCode string     `json:"fiscal_code"`
+	ID         string     `json:"id"`
+	Language   string     `json:"language"`
+	LastName   string     `json:"last_name"`
+	Relation   string     `json:"relation"`
+}
 
 // School defines model for School.
 type School struct {
@@ -848,6 +954,9 @@ type WebhookSecret struct {
 	Version int64  `json:"version"`
 }
 
+// ClassID defines model for ClassID.
+type ClassID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -868,6 +977,12 @@ type Limit = int
 
 // NoticeNumber defines model for NoticeNumber.
 type NoticeNumber = string
+
+// PayerID defines model for PayerID.
+type PayerID = string
+
+// PupilID defines model for PupilID.
+type PupilID = string
 
 // SchoolCode defines model for SchoolCode.
 type SchoolCode = string
@@ -1103,6 +1218,48 @@ type RestoreNoticeParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListPupilsParams defines parameters for ListPupils.
+type ListPupilsParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Class  string `form:"class,omitempty" json:"class,omitempty"`
+
+	// SchoolYear For example 2026/27.
+	SchoolYear string `form:"school_year,omitempty" json:"school_year,omitempty"`
+
+	// Q The first letters of the name: rossi ma finds Maria Rossi.
+	Q string `form:"q,omitempty" json:"q,omitempty"`
+}
+
+// SearchPupilsJSONBody defines parameters for SearchPupils.
+type SearchPupilsJSONBody struct {
+	FiscalCode string `json:"fiscal_code"`
+}
+
+// SearchPupilsParams defines parameters for SearchPupils.
+type SearchPupilsParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PutPupilParams defines parameters for PutPupil.
+type PutPupilParams struct {
+	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
+// PutPayerParams defines parameters for PutPayer.
+type PutPayerParams struct {
+	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
 // ListReceiptsParams defines parameters for ListReceipts.
 type ListReceiptsParams struct {
 	// Limit How many at most.
@@ -1188,6 +1345,9 @@ type CreateCartJSONRequestBody = NewCart
 // CreateSchoolJSONRequestBody defines body for CreateSchool for application/json ContentType.
 type CreateSchoolJSONRequestBody = NewSchool
 
+// PutDelegateJSONRequestBody defines body for PutDelegate for application/json ContentType.
+type PutDelegateJSONRequestBody = NewDelegate
+
 // ReplayDeliveryJSONRequestBody defines body for ReplayDelivery for application/json ContentType.
 type ReplayDeliveryJSONRequestBody = ReplayDeliveryJSONBody
 
@@ -1208,6 +1368,15 @@ type CancelNoticeJSONRequestBody = CancelNoticeJSONBody
 
 // RestoreNoticeJSONRequestBody defines body for RestoreNotice for application/json ContentType.
 type RestoreNoticeJSONRequestBody RestoreNoticeJSONBody
+
+// SearchPupilsJSONRequestBody defines body for SearchPupils for application/json ContentType.
+type SearchPupilsJSONRequestBody SearchPupilsJSONBody
+
+// PutPupilJSONRequestBody defines body for PutPupil for application/json ContentType.
+type PutPupilJSONRequestBody = NewPupil
+
+// PutPayerJSONRequestBody defines body for PutPayer for application/json ContentType.
+type PutPayerJSONRequestBody = NewRegistryPayer
 
 // RequestRefundJSONRequestBody defines body for RequestRefund for application/json ContentType.
 type RequestRefundJSONRequestBody = NewRefund
@@ -1241,6 +1410,15 @@ type ServerInterface interface {
 	// GetSchool Read a school
 	// (GET /api/v1/schools/{cf})
 	GetSchool(c *gin.Context, cf SchoolCode)
+	// ListDelegates List the delegates of a class
+	// (GET /api/v1/schools/{cf}/classes/{class}/delegates)
+	ListDelegates(c *gin.Context, cf SchoolCode, class ClassID)
+	// DeleteDelegate Take a delegation back
+	// (DELETE /api/v1/schools/{cf}/classes/{class}/delegates/{payer})
+	DeleteDelegate(c *gin.Context, cf SchoolCode, class ClassID, payer PayerID)
+	// PutDelegate Make somebody the delegate of a class
+	// (PUT /api/v1/schools/{cf}/classes/{class}/delegates/{payer})
+	PutDelegate(c *gin.Context, cf SchoolCode, class ClassID, payer PayerID)
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(c *gin.Context, cf SchoolCode, id ID, params ReplayDeliveryParams)
@@ -1289,6 +1467,24 @@ type ServerInterface interface {
 	// RestoreNotice Open a cancelled notice again
 	// (POST /api/v1/schools/{cf}/notices/{number}/restore)
 	RestoreNotice(c *gin.Context, cf SchoolCode, number NoticeNumber, params RestoreNoticeParams)
+	// ListPupils List pupils
+	// (GET /api/v1/schools/{cf}/pupils)
+	ListPupils(c *gin.Context, cf SchoolCode, params ListPupilsParams)
+	// SearchPupils Find a pupil by fiscal code
+	// (POST /api/v1/schools/{cf}/pupils/search)
+	SearchPupils(c *gin.Context, cf SchoolCode, params SearchPupilsParams)
+	// GetPupil Read a pupil
+	// (GET /api/v1/schools/{cf}/pupils/{pupil})
+	GetPupil(c *gin.Context, cf SchoolCode, pupil PupilID)
+	// PutPupil Enrol a pupil, or write it anew
+	// (PUT /api/v1/schools/{cf}/pupils/{pupil})
+	PutPupil(c *gin.Context, cf SchoolCode, pupil PupilID, params PutPupilParams)
+	// DeletePayer Unlink a payer
+	// (DELETE /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer})
+	DeletePayer(c *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID)
+	// PutPayer Link a payer to a pupil
+	// (PUT /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer})
+	PutPayer(c *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID, params PutPayerParams)
 	// ListReceipts List receipts
 	// (GET /api/v1/schools/{cf}/receipts)
 	ListReceipts(c *gin.Context, cf SchoolCode, params ListReceiptsParams)
@@ -1532,6 +1728,126 @@ func (siw *ServerInterfaceWrapper) GetSchool(c *gin.Context) {
 	}
 
 	siw.Handler.GetSchool(c, cf)
+}
+
+// ListDelegates operation middleware
+func (siw *ServerInterfaceWrapper) ListDelegates(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "class" -------------
+	var class ClassID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "class", c.Param("class"), &class, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter class: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListDelegates(c, cf, class)
+}
+
+// DeleteDelegate operation middleware
+func (siw *ServerInterfaceWrapper) DeleteDelegate(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "class" -------------
+	var class ClassID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "class", c.Param("class"), &class, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter class: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "payer" -------------
+	var payer PayerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "payer", c.Param("payer"), &payer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter payer: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteDelegate(c, cf, class, payer)
+}
+
+// PutDelegate operation middleware
+func (siw *ServerInterfaceWrapper) PutDelegate(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "class" -------------
+	var class ClassID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "class", c.Param("class"), &class, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter class: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "payer" -------------
+	var payer PayerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "payer", c.Param("payer"), &payer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter payer: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutDelegate(c, cf, class, payer)
 }
 
 // ReplayDelivery operation middleware
@@ -2571,6 +2887,320 @@ func (siw *ServerInterfaceWrapper) RestoreNotice(c *gin.Context) {
 	siw.Handler.RestoreNotice(c, cf, number, params)
 }
 
+// ListPupils operation middleware
+func (siw *ServerInterfaceWrapper) ListPupils(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPupilsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", c.Request.URL.Query(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter class: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "school_year" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "school_year", c.Request.URL.Query(), &params.SchoolYear, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter school_year: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", c.Request.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter q: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListPupils(c, cf, params)
+}
+
+// SearchPupils operation middleware
+func (siw *ServerInterfaceWrapper) SearchPupils(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchPupilsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.SearchPupils(c, cf, params)
+}
+
+// GetPupil operation middleware
+func (siw *ServerInterfaceWrapper) GetPupil(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "pupil" -------------
+	var pupil PupilID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pupil", c.Param("pupil"), &pupil, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetPupil(c, cf, pupil)
+}
+
+// PutPupil operation middleware
+func (siw *ServerInterfaceWrapper) PutPupil(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "pupil" -------------
+	var pupil PupilID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pupil", c.Param("pupil"), &pupil, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPupilParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutPupil(c, cf, pupil, params)
+}
+
+// DeletePayer operation middleware
+func (siw *ServerInterfaceWrapper) DeletePayer(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "pupil" -------------
+	var pupil PupilID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pupil", c.Param("pupil"), &pupil, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "payer" -------------
+	var payer PayerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "payer", c.Param("payer"), &payer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter payer: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeletePayer(c, cf, pupil, payer)
+}
+
+// PutPayer operation middleware
+func (siw *ServerInterfaceWrapper) PutPayer(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "pupil" -------------
+	var pupil PupilID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pupil", c.Param("pupil"), &pupil, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "payer" -------------
+	var payer PayerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "payer", c.Param("payer"), &payer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter payer: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPayerParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutPayer(c, cf, pupil, payer, params)
+}
+
 // ListReceipts operation middleware
 func (siw *ServerInterfaceWrapper) ListReceipts(c *gin.Context) {
 
@@ -3205,6 +3835,15 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports", wrapper.ListImports)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports/:id", wrapper.GetImport)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports/:id/errors", wrapper.ListImportErrors)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/pupils", wrapper.ListPupils)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/pupils/search", wrapper.SearchPupils)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil", wrapper.GetPupil)
+	router.PUT(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil", wrapper.PutPupil)
+	router.DELETE(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil/payers/:payer", wrapper.DeletePayer)
+	router.PUT(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil/payers/:payer", wrapper.PutPayer)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/classes/:class/delegates", wrapper.ListDelegates)
+	router.DELETE(options.BaseURL+"/api/v1/schools/:cf/classes/:class/delegates/:payer", wrapper.DeleteDelegate)
+	router.PUT(options.BaseURL+"/api/v1/schools/:cf/classes/:class/delegates/:payer", wrapper.PutDelegate)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/receipts", wrapper.ListReceipts)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/receipts/:id", wrapper.GetReceipt)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/refunds", wrapper.ListRefunds)
@@ -3245,6 +3884,8 @@ type ExportTextCsvResponse struct {
 type NoticePageJSONResponse NoticePage
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type PupilPageJSONResponse PupilPage
 
 type CreateCartRequestObject struct {
 	Params CreateCartParams
@@ -3531,6 +4172,148 @@ type GetSchooldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetSchooldefaultApplicationProblemPlusJSONResponse) VisitGetSchoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDelegatesRequestObject struct {
+	Cf    SchoolCode `json:"cf"`
+	Class ClassID    `json:"class"`
+}
+
+type ListDelegatesResponseObject interface {
+	VisitListDelegatesResponse(w http.ResponseWriter) error
+}
+
+type ListDelegates200JSONResponse struct {
+	Items      []Delegation `json:"items"`
+	NextCursor TextOrNull   `json:"next_cursor"`
+}
+
+func (response ListDelegates200JSONResponse) VisitListDelegatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDelegatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDelegatesdefaultApplicationProblemPlusJSONResponse) VisitListDelegatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDelegateRequestObject struct {
+	Cf    SchoolCode `json:"cf"`
+	Class ClassID    `json:"class"`
+	Payer PayerID    `json:"payer"`
+}
+
+type DeleteDelegateResponseObject interface {
+	VisitDeleteDelegateResponse(w http.ResponseWriter) error
+}
+
+type DeleteDelegate204Response struct {
+}
+
+func (response DeleteDelegate204Response) VisitDeleteDelegateResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteDelegatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteDelegatedefaultApplicationProblemPlusJSONResponse) VisitDeleteDelegateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDelegateRequestObject struct {
+	Cf    SchoolCode `json:"cf"`
+	Class ClassID    `json:"class"`
+	Payer PayerID    `json:"payer"`
+	Body  *PutDelegateJSONRequestBody
+}
+
+type PutDelegateResponseObject interface {
+	VisitPutDelegateResponse(w http.ResponseWriter) error
+}
+
+type PutDelegate200JSONResponse Delegate
+
+func (response PutDelegate200JSONResponse) VisitPutDelegateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDelegate201ResponseHeaders struct {
+	Location string
+}
+
+type PutDelegate201JSONResponse struct {
+	Body    Delegate
+	Headers PutDelegate201ResponseHeaders
+}
+
+func (response PutDelegate201JSONResponse) VisitPutDelegateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDelegatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutDelegatedefaultApplicationProblemPlusJSONResponse) VisitPutDelegateResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4347,6 +5130,319 @@ func (response RestoreNoticedefaultApplicationProblemPlusJSONResponse) VisitRest
 	return err
 }
 
+type ListPupilsRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ListPupilsParams
+}
+
+type ListPupilsResponseObject interface {
+	VisitListPupilsResponse(w http.ResponseWriter) error
+}
+
+type ListPupils200JSONResponse struct{ PupilPageJSONResponse }
+
+func (response ListPupils200JSONResponse) VisitListPupilsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPupilsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPupilsdefaultApplicationProblemPlusJSONResponse) VisitListPupilsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchPupilsRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params SearchPupilsParams
+	Body   *SearchPupilsJSONRequestBody
+}
+
+type SearchPupilsResponseObject interface {
+	VisitSearchPupilsResponse(w http.ResponseWriter) error
+}
+
+type SearchPupils200JSONResponse struct{ PupilPageJSONResponse }
+
+func (response SearchPupils200JSONResponse) VisitSearchPupilsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchPupilsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SearchPupilsdefaultApplicationProblemPlusJSONResponse) VisitSearchPupilsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPupilRequestObject struct {
+	Cf    SchoolCode `json:"cf"`
+	Pupil PupilID    `json:"pupil"`
+}
+
+type GetPupilResponseObject interface {
+	VisitGetPupilResponse(w http.ResponseWriter) error
+}
+
+type GetPupil200ResponseHeaders struct {
+	ETag string
+}
+
+type GetPupil200JSONResponse struct {
+	Body    Pupil
+	Headers GetPupil200ResponseHeaders
+}
+
+func (response GetPupil200JSONResponse) VisitGetPupilResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPupildefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPupildefaultApplicationProblemPlusJSONResponse) VisitGetPupilResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPupilRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Pupil  PupilID    `json:"pupil"`
+	Params PutPupilParams
+	Body   *PutPupilJSONRequestBody
+}
+
+type PutPupilResponseObject interface {
+	VisitPutPupilResponse(w http.ResponseWriter) error
+}
+
+type PutPupil200ResponseHeaders struct {
+	ETag string
+}
+
+type PutPupil200JSONResponse struct {
+	Body    Pupil
+	Headers PutPupil200ResponseHeaders
+}
+
+func (response PutPupil200JSONResponse) VisitPutPupilResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPupil201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type PutPupil201JSONResponse struct {
+	Body    Pupil
+	Headers PutPupil201ResponseHeaders
+}
+
+func (response PutPupil201JSONResponse) VisitPutPupilResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPupildefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutPupildefaultApplicationProblemPlusJSONResponse) VisitPutPupilResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePayerRequestObject struct {
+	Cf    SchoolCode `json:"cf"`
+	Pupil PupilID    `json:"pupil"`
+	Payer PayerID    `json:"payer"`
+}
+
+type DeletePayerResponseObject interface {
+	VisitDeletePayerResponse(w http.ResponseWriter) error
+}
+
+type DeletePayer204Response struct {
+}
+
+func (response DeletePayer204Response) VisitDeletePayerResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeletePayerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeletePayerdefaultApplicationProblemPlusJSONResponse) VisitDeletePayerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPayerRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Pupil  PupilID    `json:"pupil"`
+	Payer  PayerID    `json:"payer"`
+	Params PutPayerParams
+	Body   *PutPayerJSONRequestBody
+}
+
+type PutPayerResponseObject interface {
+	VisitPutPayerResponse(w http.ResponseWriter) error
+}
+
+type PutPayer200ResponseHeaders struct {
+	ETag string
+}
+
+type PutPayer200JSONResponse struct {
+	Body    RegistryPayer
+	Headers PutPayer200ResponseHeaders
+}
+
+func (response PutPayer200JSONResponse) VisitPutPayerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPayer201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type PutPayer201JSONResponse struct {
+	Body    RegistryPayer
+	Headers PutPayer201ResponseHeaders
+}
+
+func (response PutPayer201JSONResponse) VisitPutPayerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPayerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutPayerdefaultApplicationProblemPlusJSONResponse) VisitPutPayerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListReceiptsRequestObject struct {
 	Cf     SchoolCode `json:"cf"`
 	Params ListReceiptsParams
@@ -4928,6 +6024,15 @@ type StrictServerInterface interface {
 	// GetSchool Read a school
 	// (GET /api/v1/schools/{cf})
 	GetSchool(ctx context.Context, request GetSchoolRequestObject) (GetSchoolResponseObject, error)
+	// ListDelegates List the delegates of a class
+	// (GET /api/v1/schools/{cf}/classes/{class}/delegates)
+	ListDelegates(ctx context.Context, request ListDelegatesRequestObject) (ListDelegatesResponseObject, error)
+	// DeleteDelegate Take a delegation back
+	// (DELETE /api/v1/schools/{cf}/classes/{class}/delegates/{payer})
+	DeleteDelegate(ctx context.Context, request DeleteDelegateRequestObject) (DeleteDelegateResponseObject, error)
+	// PutDelegate Make somebody the delegate of a class
+	// (PUT /api/v1/schools/{cf}/classes/{class}/delegates/{payer})
+	PutDelegate(ctx context.Context, request PutDelegateRequestObject) (PutDelegateResponseObject, error)
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(ctx context.Context, request ReplayDeliveryRequestObject) (ReplayDeliveryResponseObject, error)
@@ -4976,6 +6081,24 @@ type StrictServerInterface interface {
 	// RestoreNotice Open a cancelled notice again
 	// (POST /api/v1/schools/{cf}/notices/{number}/restore)
 	RestoreNotice(ctx context.Context, request RestoreNoticeRequestObject) (RestoreNoticeResponseObject, error)
+	// ListPupils List pupils
+	// (GET /api/v1/schools/{cf}/pupils)
+	ListPupils(ctx context.Context, request ListPupilsRequestObject) (ListPupilsResponseObject, error)
+	// SearchPupils Find a pupil by fiscal code
+	// (POST /api/v1/schools/{cf}/pupils/search)
+	SearchPupils(ctx context.Context, request SearchPupilsRequestObject) (SearchPupilsResponseObject, error)
+	// GetPupil Read a pupil
+	// (GET /api/v1/schools/{cf}/pupils/{pupil})
+	GetPupil(ctx context.Context, request GetPupilRequestObject) (GetPupilResponseObject, error)
+	// PutPupil Enrol a pupil, or write it anew
+	// (PUT /api/v1/schools/{cf}/pupils/{pupil})
+	PutPupil(ctx context.Context, request PutPupilRequestObject) (PutPupilResponseObject, error)
+	// DeletePayer Unlink a payer
+	// (DELETE /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer})
+	DeletePayer(ctx context.Context, request DeletePayerRequestObject) (DeletePayerResponseObject, error)
+	// PutPayer Link a payer to a pupil
+	// (PUT /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer})
+	PutPayer(ctx context.Context, request PutPayerRequestObject) (PutPayerResponseObject, error)
 	// ListReceipts List receipts
 	// (GET /api/v1/schools/{cf}/receipts)
 	ListReceipts(ctx context.Context, request ListReceiptsRequestObject) (ListReceiptsResponseObject, error)
@@ -5256,6 +6379,107 @@ func (sh *strictHandler) GetSchool(ctx *gin.Context, cf SchoolCode) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetSchoolResponseObject); ok {
 		if err := validResponse.VisitGetSchoolResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDelegates operation middleware
+func (sh *strictHandler) ListDelegates(ctx *gin.Context, cf SchoolCode, class ClassID) {
+	var request ListDelegatesRequestObject
+
+	request.Cf = cf
+	request.Class = class
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDelegates(ctx, request.(ListDelegatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDelegates")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListDelegatesResponseObject); ok {
+		if err := validResponse.VisitListDelegatesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteDelegate operation middleware
+func (sh *strictHandler) DeleteDelegate(ctx *gin.Context, cf SchoolCode, class ClassID, payer PayerID) {
+	var request DeleteDelegateRequestObject
+
+	request.Cf = cf
+	request.Class = class
+	request.Payer = payer
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteDelegate(ctx, request.(DeleteDelegateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteDelegate")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteDelegateResponseObject); ok {
+		if err := validResponse.VisitDeleteDelegateResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutDelegate operation middleware
+func (sh *strictHandler) PutDelegate(ctx *gin.Context, cf SchoolCode, class ClassID, payer PayerID) {
+	var request PutDelegateRequestObject
+
+	request.Cf = cf
+	request.Class = class
+	request.Payer = payer
+
+	var body PutDelegateJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutDelegate(ctx, request.(PutDelegateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutDelegate")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutDelegateResponseObject); ok {
+		if err := validResponse.VisitPutDelegateResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -5829,6 +7053,226 @@ func (sh *strictHandler) RestoreNotice(ctx *gin.Context, cf SchoolCode, number N
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(RestoreNoticeResponseObject); ok {
 		if err := validResponse.VisitRestoreNoticeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListPupils operation middleware
+func (sh *strictHandler) ListPupils(ctx *gin.Context, cf SchoolCode, params ListPupilsParams) {
+	var request ListPupilsRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPupils(ctx, request.(ListPupilsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPupils")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListPupilsResponseObject); ok {
+		if err := validResponse.VisitListPupilsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchPupils operation middleware
+func (sh *strictHandler) SearchPupils(ctx *gin.Context, cf SchoolCode, params SearchPupilsParams) {
+	var request SearchPupilsRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	var body SearchPupilsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchPupils(ctx, request.(SearchPupilsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchPupils")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(SearchPupilsResponseObject); ok {
+		if err := validResponse.VisitSearchPupilsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPupil operation middleware
+func (sh *strictHandler) GetPupil(ctx *gin.Context, cf SchoolCode, pupil PupilID) {
+	var request GetPupilRequestObject
+
+	request.Cf = cf
+	request.Pupil = pupil
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPupil(ctx, request.(GetPupilRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPupil")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetPupilResponseObject); ok {
+		if err := validResponse.VisitGetPupilResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutPupil operation middleware
+func (sh *strictHandler) PutPupil(ctx *gin.Context, cf SchoolCode, pupil PupilID, params PutPupilParams) {
+	var request PutPupilRequestObject
+
+	request.Cf = cf
+	request.Pupil = pupil
+	request.Params = params
+
+	var body PutPupilJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutPupil(ctx, request.(PutPupilRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutPupil")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutPupilResponseObject); ok {
+		if err := validResponse.VisitPutPupilResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeletePayer operation middleware
+func (sh *strictHandler) DeletePayer(ctx *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID) {
+	var request DeletePayerRequestObject
+
+	request.Cf = cf
+	request.Pupil = pupil
+	request.Payer = payer
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeletePayer(ctx, request.(DeletePayerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeletePayer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeletePayerResponseObject); ok {
+		if err := validResponse.VisitDeletePayerResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutPayer operation middleware
+func (sh *strictHandler) PutPayer(ctx *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID, params PutPayerParams) {
+	var request PutPayerRequestObject
+
+	request.Cf = cf
+	request.Pupil = pupil
+	request.Payer = payer
+	request.Params = params
+
+	var body PutPayerJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutPayer(ctx, request.(PutPayerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutPayer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutPayerResponseObject); ok {
+		if err := validResponse.VisitPutPayerResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

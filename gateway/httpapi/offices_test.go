@@ -3,9 +3,13 @@
 package httpapi
 
 import (
+	"encoding/json"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
@@ -150,4 +154,154 @@ func TestFindByName(t *testing.T) {
 			t.Errorf("?%s: %d notices, want %d", q, len(got.Items), want)
 		}
 	}
+}
+
+func pupilJSON(with ...string) string {
+	return withMembers(`{"fiscal_code":"RSSMRA10A41H501F","first_name":"Maria","last_name":"Rossi","class":"3B"}`, with)
+}
+
+func payerJSON(with ...string) string {
+	return withMembers(`{"fiscal_code":"RSSMRA80A01H501U","first_name":"Mario","last_name":"Rossi","email":"mario@example.org","relation":"father"}`, with)
+}
+
+const delegateJSON = `{"fiscal_code":"RSSMRA80A01H501U","first_name":"Mario","last_name":"Rossi","email":"mario@example.org"}`
+
+// withMembers replaces members of an object, "-" leaves one out.
+func withMembers(object string, with []string) string {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(object), &m); err != nil {
+		panic(err)
+	}
+	for i := 0; i < len(with); i += 2 {
+		if m[with[i]] = json.RawMessage(with[i+1]); with[i+1] == "-" {
+			delete(m, with[i])
+		}
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+func TestRegistry(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	path := base + "/pupils/p1"
+	expect(t, a.get(path, a.school), 404, "not_found")
+	w := a.send("PUT", path, a.school, pupilJSON())
+	got := as[map[string]any](t, w, 201)
+	var want map[string]any
+	must(t, json.Unmarshal([]byte(`{"id":"p1","fiscal_code":"RSSMRA10A41H501F","first_name":"Maria","last_name":"Rossi","class":"3B","school_year":"2026/27","payers":[]}`), &want))
+	if !reflect.DeepEqual(got, want) || w.Header().Get("Location") != path {
+		t.Errorf("got  %v at %s\nwant %v", got, w.Header().Get("Location"), want)
+	}
+	tag := w.Header().Get("ETag")
+	w = a.send("PUT", path+"/payers/y1", a.school, payerJSON("id", `"y1"`))
+	y := as[RegistryPayer](t, w, 201)
+	if y != (RegistryPayer{ID: "y1", FiscalCode: "RSSMRA80A01H501U", FirstName: "Mario", LastName: "Rossi", Email: "mario@example.org", Relation: "father", Language: "it"}) {
+		t.Errorf("payer: %+v", y)
+	}
+	payerTag := w.Header().Get("ETag")
+	expect(t, a.send("PUT", path, a.school, pupilJSON(), "If-Match", tag), 412, "version_mismatch")
+	read := a.get(path, a.school)
+	p := as[Pupil](t, read, 200)
+	if len(p.Payers) != 1 || p.Payers[0] != y || read.Header().Get("ETag") == tag {
+		t.Errorf("pupil with its payer: %s", read.Body)
+	}
+	// What was read can be written again.
+	if w := a.send("PUT", path, a.school, read.Body.String(), "If-Match", read.Header().Get("ETag")); w.Code != 200 || w.Body.String() != read.Body.String() {
+		t.Errorf("written as it was read: %d %s", w.Code, w.Body)
+	}
+	expect(t, a.send("PUT", path+"/payers/y1", a.school, payerJSON(), "If-Match", `"x"`), 412, "version_mismatch")
+	expect(t, a.send("PUT", path+"/payers/y2", a.school, payerJSON(), "If-Match", "*"), 412, "version_mismatch")
+	if w := a.send("PUT", path+"/payers/y1", a.school, payerJSON("relation", `"guardian"`), "If-Match", payerTag); w.Code != 200 {
+		t.Errorf("changed payer: %d %s", w.Code, w.Body)
+	}
+	if w := a.send("DELETE", path+"/payers/y1", a.school, ""); w.Code != 204 || w.Body.Len() != 0 {
+		t.Errorf("unlinked: %d %s", w.Code, w.Body)
+	}
+	expect(t, a.send("DELETE", path+"/payers/y1", a.school, ""), 404, "not_found")
+	expect(t, a.send("PUT", base+"/pupils/p2/payers/y1", a.school, payerJSON()), 404, "not_found")
+
+	for address, fields := range map[string][]string{
+		"/pupils/RSSMRA10A41H501F":               {"pupil personal_data"},
+		"/pupils/rssmra10a41h501f":               {"pupil personal_data"},
+		"/pupils/a%20b":                          {"pupil format"},
+		"/pupils/p1/payers/RSSMRA80A01H501U":     {"payer personal_data"},
+		"/pupils/x*/payers/y":                    {"pupil format"},
+		"/classes/RSSMRA80A01H501U/delegates/y1": {"class personal_data"},
+		"/classes/3B/delegates/RSSMRA80A01H501U": {"payer personal_data"},
+	} {
+		body := pupilJSON()
+		if strings.Contains(address, "payers") {
+			body = payerJSON()
+		} else if strings.Contains(address, "delegates") {
+			body = delegateJSON
+		}
+		expect(t, a.send("PUT", base+address, a.school, body), 400, "invalid_request", fields...)
+	}
+	expect(t, a.get(base+"/pupils/RSSMRA10A41H501F", a.school), 400, "invalid_request", "pupil personal_data")
+	expect(t, a.send("PUT", path, a.school, pupilJSON("id", `"p2"`)), 400, "invalid_request", "id unknown")
+	expect(t, a.send("PUT", path, a.school, pupilJSON("fiscal_code", "-")), 400, "invalid_request", "fiscal_code required")
+	expect(t, a.send("PUT", path, a.school, pupilJSON("fiscal_code", `12345678901`)), 400, "invalid_request", "fiscal_code type")
+	expect(t, a.send("PUT", path, a.school, pupilJSON("payers", `[{"id":"y1"}]`)), 400, "invalid_request",
+		"payers[0].fiscal_code required", "payers[0].first_name required", "payers[0].last_name required", "payers[0].relation required")
+	expect(t, a.send("PUT", path, a.school, pupilJSON("born", `"2010"`)), 400, "invalid_request", "born unknown")
+	if strings.Contains(a.log.String(), "RSSMRA") {
+		t.Error("the log has a fiscal code in it")
+	}
+}
+
+func TestListPupils(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for i := range 5 {
+		a.g.Time.Advance(time.Duration(i%2) * time.Second) // some at the same instant
+		as[Pupil](t, a.send("PUT", fmt.Sprintf("%s/pupils/p%d", base, i), a.school, pupilJSON("payers", `[`+payerJSON("id", `"y1"`)+`]`)), 201)
+	}
+	var got []string
+	cursor := ""
+	for range 4 {
+		p := as[PupilPage](t, a.get(base+"/pupils?limit=2&q=ross&class=3B&cursor="+cursor, a.school), 200)
+		for _, p := range p.Items {
+			got = append(got, p.ID)
+			if len(p.Payers) != 1 {
+				t.Errorf("pupil %s: %d payers", p.ID, len(p.Payers))
+			}
+		}
+		if cursor = string(p.NextCursor); cursor == "" {
+			break
+		}
+	}
+	if !slices.Equal(got, []string{"p4", "p3", "p2", "p1", "p0"}) {
+		t.Errorf("pages: %v", got)
+	}
+	search := func(code string) int {
+		return len(as[PupilPage](t, a.post(base+"/pupils/search", a.school, `{"fiscal_code":"`+code+`"}`, "Idempotency-Key", ""), 200).Items)
+	}
+	if n := search("rssmra10a41h501f"); n != 5 {
+		t.Errorf("found by code: %d", n)
+	}
+	if n := search("RSSMRA80A01H501U"); n != 0 {
+		t.Errorf("a payer found as a pupil: %d", n)
+	}
+	expect(t, a.post(base+"/pupils/search", a.school, `{"fiscal_code":"X"}`), 400, "invalid_request", "fiscal_code format")
+}
+
+func TestDelegateRoutes(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	path := base + "/classes/3B/delegates/y1"
+	as[Delegate](t, a.send("PUT", path, a.school, delegateJSON), 201)
+	as[Delegate](t, a.send("PUT", path, a.school, delegateJSON), 200)
+	list := a.get(base+"/classes/3B/delegates", a.school)
+	if !strings.Contains(list.Body.String(), `"since":"2026-11-23T08:00:00Z"`) || !strings.Contains(list.Body.String(), `"author":"client ngc_`) {
+		t.Errorf("delegates: %s", list.Body)
+	}
+	expect(t, a.send("PUT", path, a.school, payerJSON()), 400, "invalid_request", "relation unknown")
+	if w := a.send("DELETE", path, a.school, ""); w.Code != 204 {
+		t.Errorf("ended: %d", w.Code)
+	}
+	expect(t, a.send("DELETE", path, a.school, ""), 404, "not_found")
 }

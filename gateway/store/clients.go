@@ -56,6 +56,40 @@ func (t *tx) AppendAudit(a gateway.Audit) error {
 	return err
 }
 
+const selectAudits = `SELECT school, actor_kind, actor_name, action, object, at, seq FROM audit`
+
+func (t *tx) Audits(school gateway.SchoolCode, f gateway.AuditFilter) ([]gateway.Audit, error) {
+	w := auditsWhere(school, f)
+	rows, err := t.sql.QueryContext(t.ctx, selectAudits+w.text.String(), w.args...)
+	return collect(rows, err, func(r row) (a gateway.Audit, err error) {
+		err = r.Scan(&a.School, &a.Actor.Kind, &a.Actor.Name, &a.Action, &a.Object, instant{&a.At}, &a.Seq)
+		return a, err
+	})
+}
+
+func auditsWhere(school gateway.SchoolCode, f gateway.AuditFilter) (w where) {
+	w.and("school = ?", school)
+	for column, v := range map[string]string{"actor_name": f.Actor, "action": f.Action, "object": f.Object} {
+		if v != "" {
+			w.and(column+" = ?", v)
+		}
+	}
+	if !f.From.IsZero() {
+		w.and("at >= ?", at(f.From))
+	}
+	if !f.To.IsZero() {
+		w.and("at < ?", at(f.To))
+	}
+	if f.Before > 0 {
+		w.and("seq < ?", f.Before)
+	}
+	w.then("ORDER BY seq DESC")
+	if f.Limit > 0 {
+		w.then("LIMIT ?", f.Limit)
+	}
+	return w
+}
+
 const onceColumn = "once.body_enc"
 
 const selectOnce = `

@@ -71,6 +71,52 @@ SELECT n.school, CAST(300000000000000000 + s.i AS TEXT), CASE s.i % 3 WHEN 0 THE
  CROSS JOIN `+series), db.Exec(t.Context(), "ANALYZE")); err != nil {
 		t.Fatal(err)
 	}
+	for i := range 3 {
+		if err := db.Exec(t.Context(), fmt.Sprintf(`
+INSERT INTO pupils (school, id, code_hash, person_enc, class, school_year, created_at)
+SELECT n.school, n.number || '-%d', n.debtor_hash, n.debtor_enc, n.class, '2026/27', n.created_at FROM notices n`, i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Exec(t.Context(), `
+INSERT INTO audit (school, actor_kind, actor_name, action, object, at)
+SELECT n.school, 'client', 'ngc_1', 'pupil.read', n.number, n.created_at FROM notices n`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Exec(t.Context(), "ANALYZE"); err != nil {
+		t.Fatal(err)
+	}
+	check := func(name, plan string, err error, want ...string) {
+		t.Helper()
+		found := false
+		for _, index := range want {
+			found = found || strings.Contains(plan, index)
+		}
+		if err != nil || !found || strings.Contains(plan, "Seq Scan on") || strings.Contains(plan, "SCAN ") {
+			t.Errorf("%s: %v: want one of %v, and no table read whole:\n%s", name, err, want, plan)
+		}
+	}
+	for name, f := range map[string]gateway.PupilFilter{
+		"pupils": {}, "pupils of a class": {Class: "3"}, "pupils of a year": {SchoolYear: "2026/27"}, "pupils, next page": {Before: storetest.Now(), BeforeID: "5"},
+	} {
+		f.Limit = 51
+		plan, err := db.ExplainPupils(t.Context(), explained, f)
+		check(name, plan, err, "pupils_created", "pupils_class")
+	}
+	plan, err := db.ExplainPupils(t.Context(), explained, gateway.PupilFilter{Code: "RSSMRA80A01H501U", Limit: 51})
+	check("pupils by code", plan, err, "pupils_code")
+	for name, f := range map[string]gateway.AuditFilter{"audit": {}, "audit of an action": {Action: "pupil.read"}, "audit, next page": {Before: 1000}, "audit since": {From: storetest.Now()}} {
+		f.Limit = 51
+		plan, err := db.ExplainAudits(t.Context(), explained, f)
+		check(name, plan, err, "audit_school", "audit_object", "audit_pkey")
+	}
+	plan, err = db.ExplainAudits(t.Context(), explained, gateway.AuditFilter{Object: "300000000000000005", Limit: 51})
+	check("audit of an object", plan, err, "audit_object")
+	plan, err = db.ExplainClassNotices(t.Context())
+	if err != nil || strings.Contains(plan, "Seq Scan on notices") || !strings.Contains(plan, "notices_") {
+		t.Errorf("notices of a delegate: %v:\n%s", err, plan)
+	}
+
 	date := func(m time.Month, d int) gateway.Date { return gateway.Date{Year: 2026, Month: m, Day: d} }
 	paid := storetest.Now()
 	const seq = "notices_seq" // a page of the newest, filtered on its way

@@ -29,6 +29,39 @@ func (db *DB) ExplainNotices(ctx context.Context, school gateway.SchoolCode, f g
 	return plan, err
 }
 
+// ExplainPupils is the database's plan for a list of pupils.
+func (db *DB) ExplainPupils(ctx context.Context, school gateway.SchoolCode, f gateway.PupilFilter) (plan string, err error) {
+	err = db.View(ctx, func(g gateway.Tx) error {
+		t := g.(*tx)
+		w, err := t.pupilsWhere(school, f)
+		if err != nil {
+			return err
+		}
+		plan, err = t.explain(selectPupilRecord+w.text.String(), w.args)
+		return err
+	})
+	return plan, err
+}
+
+// ExplainAudits is the database's plan for a list of the audit trail.
+func (db *DB) ExplainAudits(ctx context.Context, school gateway.SchoolCode, f gateway.AuditFilter) (plan string, err error) {
+	err = db.View(ctx, func(g gateway.Tx) error {
+		w := auditsWhere(school, f)
+		plan, err = g.(*tx).explain(selectAudits+w.text.String(), w.args)
+		return err
+	})
+	return plan, err
+}
+
+// ExplainClassNotices is the database's plan for what a delegate sees.
+func (db *DB) ExplainClassNotices(ctx context.Context) (plan string, err error) {
+	err = db.View(ctx, func(g gateway.Tx) error {
+		plan, err = g.(*tx).explain(selectClassNotices, []any{[]byte("x"), at(db.now()), 10})
+		return err
+	})
+	return plan, err
+}
+
 func (t *tx) explain(query string, args []any) (string, error) {
 	if t.db.folder == "postgres" {
 		rows, err := t.sql.QueryContext(t.ctx, "EXPLAIN "+query, args...)

@@ -94,8 +94,7 @@ func (t *tx) scanPayer(r row) (opener[gateway.Payer], error) {
 	var sealed []byte
 	err := r.Scan(&p.School, &p.ID, &sealed, &p.Language)
 	return func() (gateway.Payer, error) {
-		who, err := t.openPerson(string(p.School), payerColumn, sealed)
-		p.Code, p.FirstName, p.LastName, p.Email = who.Code, who.FirstName, who.LastName, who.Email
+		err := t.openPayer(&p, sealed)
 		return p, err
 	}, notFound(err)
 }

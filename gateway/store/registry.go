@@ -4,6 +4,7 @@ package store
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/nodogate/nodogate/gateway"
 )
@@ -46,8 +47,8 @@ func (t *tx) openPerson(owner, column string, sealed []byte) (p person, err erro
 }
 
 const upsertPupil = `
-INSERT INTO pupils (school, id, code_hash, person_enc, class, school_year)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO pupils (school, id, code_hash, person_enc, class, school_year, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (school, id) DO UPDATE
    SET code_hash = excluded.code_hash, person_enc = excluded.person_enc, class = excluded.class, school_year = excluded.school_year`
 
@@ -56,7 +57,11 @@ func (t *tx) PutPupil(p gateway.Pupil) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.sql.ExecContext(t.ctx, upsertPupil, p.School, p.ID, hash, sealed, p.Class, p.SchoolYear)
+	created := p.CreatedAt
+	if created.IsZero() {
+		created = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC) // nobody knows
+	}
+	_, err = t.sql.ExecContext(t.ctx, upsertPupil, p.School, p.ID, hash, sealed, p.Class, p.SchoolYear, at(created))
 	return err
 }
 

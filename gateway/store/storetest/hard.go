@@ -475,6 +475,7 @@ func fill(w world) {
 			tx.InsertPSPRefund(gateway.PSPRefund{Attempt: "a-1", PSP: "BANK", State: gateway.PSPRefundDone, CreatedAt: Now(), ChangedAt: Now()}),
 			tx.PutPupil(p), tx.PutPayer(y), tx.LinkPayer(gateway.Link{School: schoolA, Pupil: "p-1", Payer: "y-1", Relation: "mother", Since: Now(), By: user}),
 			tx.InsertAccount(acc), tx.Enqueue(message("m-1", "A/1")),
+			tx.InsertDelegation(schoolA, gateway.Delegation{Class: "3B", Payer: y, Since: Now(), By: user}), tx.ReplaceTaxonomy(taxonomyList()),
 			tx.InsertClient(gateway.Client{ID: "ngc_1", Name: "Registro", School: schoolA, CreatedAt: Now()}),
 			tx.AppendAudit(gateway.Audit{School: schoolA, Actor: user, Action: "pupil.put", Object: "p-1", At: Now()}),
 			tx.InsertRegistration(gateway.Registration{ID: "r-1", Code: payerCode, FirstName: "Laura", LastName: "Bianchi", Email: "laura.bianchi@example.org", CreatedAt: Now(), ExpiresAt: Now()}),

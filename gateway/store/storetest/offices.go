@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/iuv"
@@ -156,4 +157,155 @@ func namesAreFound(w world) {
 	if err := rows.Err(); err != nil || count != 5 {
 		w.Errorf("%d rows of names, %v, want 5", count, err)
 	}
+}
+
+func enrolment(w world) {
+	p := gateway.Pupil{School: schoolA, ID: "p-1", Code: pupilCode, FirstName: "Mario", LastName: "Rossi", Class: "3B", SchoolYear: "2026/27", CreatedAt: Now()}
+	old := p
+	old.ID, old.CreatedAt = "p-0", time.Time{} // of before anybody asked
+	y := gateway.Payer{School: schoolA, ID: "y-1", Code: payerCode, FirstName: "Laura", LastName: "Bianchi", Email: "laura@example.org", Language: "de"}
+	link := func(pupil string) gateway.Link {
+		return gateway.Link{School: schoolA, Pupil: pupil, Payer: "y-1", Relation: "mother", Since: Now(), By: user}
+	}
+	w.update(func(tx gateway.Tx) error {
+		return errors.Join(tx.PutPupil(p), tx.PutPupil(old), tx.PutPayer(y), tx.LinkPayer(link("p-1")), tx.LinkPayer(link("p-0")))
+	})
+	want := gateway.PupilRecord{Pupil: p, Payers: []gateway.LinkedPayer{{Payer: y, Relation: "mother", Since: Now(), By: user}}}
+	equal(w, "PupilRecord", read(w, func(tx gateway.Tx) (gateway.PupilRecord, error) { return tx.PupilRecord(schoolA, "p-1") }), want)
+	list := read(w, func(tx gateway.Tx) ([]gateway.PupilRecord, error) {
+		return tx.PupilRecords(schoolA, gateway.PupilFilter{})
+	})
+	if len(list) != 2 || list[1].ID != "p-0" || len(list[1].Payers) != 1 {
+		w.Errorf("PupilRecords = %+v", list)
+	}
+	equal(w, "the first one", list[0], want)
+	equal(w, "of another school", len(read(w, func(tx gateway.Tx) ([]gateway.PupilRecord, error) {
+		return tx.PupilRecords(schoolB, gateway.PupilFilter{})
+	})), 0)
+	payers := func() (n int) {
+		if err := w.raw().QueryRowContext(w.Context(), `SELECT count(*) FROM payers`).Scan(&n); err != nil {
+			w.Fatal(err)
+		}
+		return n
+	}
+	w.update(func(tx gateway.Tx) error {
+		_, err := tx.PupilRecord(schoolB, "p-1")
+		w.wants("PupilRecord of another school", err, gateway.ErrNotFound)
+		w.wants("UnlinkPayer in another school", tx.UnlinkPayer(schoolB, "p-1", "y-1"), gateway.ErrNotFound)
+		return tx.UnlinkPayer(schoolA, "p-1", "y-1")
+	})
+	equal(w, "payers, one link left", payers(), 1)
+	w.update(func(tx gateway.Tx) error {
+		w.wants("UnlinkPayer again", tx.UnlinkPayer(schoolA, "p-1", "y-1"), gateway.ErrNotFound)
+		return tx.UnlinkPayer(schoolA, "p-0", "y-1")
+	})
+	equal(w, "payers, no link left", payers(), 0)
+}
+
+func delegations(w world) {
+	y := gateway.Payer{School: schoolA, ID: "y-1", Code: payerCode, FirstName: "Laura", LastName: "Bianchi", Email: "laura@example.org", Language: "it"}
+	d := gateway.Delegation{Class: "3B", Payer: y, Since: Now(), By: user}
+	w.add(notice(schoolA, 1), notice(schoolB, 2))
+	w.update(func(tx gateway.Tx) error {
+		if err := errors.Join(tx.PutPayer(y), tx.InsertDelegation(schoolA, d)); err != nil {
+			return err
+		}
+		w.wants("InsertDelegation again", tx.InsertDelegation(schoolA, d), gateway.ErrConflict)
+		return nil
+	})
+	equal(w, "Delegations", read(w, func(tx gateway.Tx) ([]gateway.Delegation, error) { return tx.Delegations(schoolA, "3B") }), []gateway.Delegation{d})
+	equal(w, "of another class", len(read(w, func(tx gateway.Tx) ([]gateway.Delegation, error) { return tx.Delegations(schoolA, "3A") })), 0)
+	sees := func(since time.Time) []gateway.ClassNotice {
+		return read(w, func(tx gateway.Tx) ([]gateway.ClassNotice, error) { return tx.ClassNotices(payerCode, since, Now(), 9) })
+	}
+	n := notice(schoolA, 1)
+	equal(w, "ClassNotices", sees(Now()), []gateway.ClassNotice{{
+		School: schoolA, SchoolName: "Istituto Beta", Class: "3B", Name: n.Debtor.Name, Description: n.Description, Amount: n.Amount, DueDate: n.DueDate,
+		State: gateway.NoticeOpen, Campaign: n.Campaign,
+	}})
+	equal(w, "ClassNotices of later", len(sees(Now().Add(time.Microsecond))), 0)
+	w.update(func(tx gateway.Tx) error {
+		if err := tx.EndDelegation(schoolA, "3B", "y-1", user, Now()); err != nil {
+			return err
+		}
+		w.wants("EndDelegation again", tx.EndDelegation(schoolA, "3B", "y-1", user, Now()), gateway.ErrNotFound)
+		return nil
+	})
+	equal(w, "ClassNotices when it ended", len(sees(Now())), 0)
+	var kept int
+	if err := w.raw().QueryRowContext(w.Context(), `SELECT count(*) FROM delegates WHERE ended_by_name = $1 AND ended_at IS NOT NULL`, user.Name).Scan(&kept); err != nil || kept != 1 {
+		w.Errorf("%d delegations kept with who ended them, %v", kept, err)
+	}
+	w.update(func(tx gateway.Tx) error { return errors.Join(tx.PutPayer(y), tx.InsertDelegation(schoolA, d)) })
+}
+
+func auditTrail(w world) {
+	line := func(school gateway.SchoolCode, action, object string, at time.Time) gateway.Audit {
+		return gateway.Audit{School: school, Actor: user, Action: action, Object: object, At: at}
+	}
+	w.update(func(tx gateway.Tx) error {
+		return errors.Join(
+			tx.AppendAudit(line(schoolA, "pupil.put", "p-1", Now())), tx.AppendAudit(line(schoolA, "pupil.read", "p-1", Now().Add(time.Second))),
+			tx.AppendAudit(line(schoolB, "pupil.put", "p-1", Now())), tx.AppendAudit(line("", "taxonomy.imported", "", Now())))
+	})
+	for _, c := range []struct {
+		name   string
+		school gateway.SchoolCode
+		f      gateway.AuditFilter
+		want   string
+	}{
+		{"all", schoolA, gateway.AuditFilter{}, "pupil.read pupil.put"},
+		{"limit", schoolA, gateway.AuditFilter{Limit: 1}, "pupil.read"},
+		{"action", schoolA, gateway.AuditFilter{Action: "pupil.put"}, "pupil.put"},
+		{"object", schoolA, gateway.AuditFilter{Object: "p-2"}, ""},
+		{"actor", schoolA, gateway.AuditFilter{Actor: user.Name}, "pupil.read pupil.put"},
+		{"stranger", schoolA, gateway.AuditFilter{Actor: "x"}, ""},
+		{"from", schoolA, gateway.AuditFilter{From: Now().Add(time.Second)}, "pupil.read"},
+		{"to", schoolA, gateway.AuditFilter{To: Now().Add(time.Second)}, "pupil.put"},
+		{"of the installation", "", gateway.AuditFilter{}, "taxonomy.imported"},
+	} {
+		var got []string
+		for _, a := range read(w, func(tx gateway.Tx) ([]gateway.Audit, error) { return tx.Audits(c.school, c.f) }) {
+			got = append(got, a.Action)
+		}
+		equal(w, "audit trail, "+c.name, strings.Join(got, " "), c.want)
+	}
+	list := read(w, func(tx gateway.Tx) ([]gateway.Audit, error) { return tx.Audits(schoolA, gateway.AuditFilter{}) })
+	older := read(w, func(tx gateway.Tx) ([]gateway.Audit, error) {
+		return tx.Audits(schoolA, gateway.AuditFilter{Before: list[0].Seq})
+	})
+	equal(w, "audit trail, next page", older, list[1:])
+}
+
+func taxonomyList() []gateway.TaxonomyCode {
+	year := func(y int) (from, to gateway.Date) {
+		return gateway.Date{Year: y, Month: time.January, Day: 1}, gateway.Date{Year: y, Month: time.December, Day: 31}
+	}
+	a, b := gateway.TaxonomyCode{Code: "0801100AP", Kind: "08", Area: "Scuole", Name: "Entrate", Version: "1"}, gateway.TaxonomyCode{Code: "0801101SP", Kind: "08", Name: "Viaggi"}
+	a.From, a.To = year(2025)
+	b.From, b.To = year(2026)
+	c := a
+	c.From, c.To = year(2026)
+	return []gateway.TaxonomyCode{a, c, b}
+}
+
+func taxonomy(w world) {
+	type answer struct {
+		loaded bool
+		list   []gateway.TaxonomyCode
+	}
+	ask := func(codes ...string) answer {
+		return read(w, func(tx gateway.Tx) (a answer, err error) {
+			a.loaded, a.list, err = tx.TaxonomyCodes(codes)
+			return a, err
+		})
+	}
+	equal(w, "TaxonomyCodes of no list", ask(), answer{})
+	list := taxonomyList()
+	w.update(func(tx gateway.Tx) error { return tx.ReplaceTaxonomy(list) })
+	equal(w, "all codes", ask(), answer{true, list})
+	equal(w, "one code in both its times", ask("0801100AP"), answer{true, list[:2]})
+	equal(w, "no such code", ask("0000000IM"), answer{true, nil})
+	w.update(func(tx gateway.Tx) error { return tx.ReplaceTaxonomy(list[2:]) })
+	equal(w, "the new list alone", ask(), answer{true, list[2:]})
 }
