@@ -4,6 +4,8 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/nodogate/nodogate/iuv"
@@ -59,4 +61,72 @@ func (s *Service) ArchiveRefused(ctx context.Context) (int, error) {
 		return err
 	})
 	return n, err
+}
+
+// kindArchive is the kind of outbox rows that bring the archive up to date.
+const kindArchive = "aca"
+
+// ArchivePayload is the JSON of such a row: what the notice is is looked up when
+// the archive is told.
+type ArchivePayload struct {
+	School SchoolCode `json:"school"`
+	Number iuv.Number `json:"number"`
+}
+
+// ArchiveMessage makes the row for a notice.
+func ArchiveMessage(id string, school SchoolCode, number iuv.Number, now time.Time) Message {
+	payload, err := json.Marshal(ArchivePayload{school, number})
+	if err != nil {
+		panic("gateway: " + err.Error()) // strings always marshal
+	}
+	return Message{ID: id, School: school, Kind: kindArchive, Aggregate: string(school) + "/" + number.String(), Payload: payload, At: now}
+}
+
+// mirrorAtOnce is how many notices one transaction of MirrorAgain takes.
+const mirrorAtOnce = 500
+
+// MirrorAgain has the archive told of a school's notices that it does not have:
+// those that are open and of which it was told nothing, because it was not
+// configured yet, and those that it refused. It says how many those are.
+func (s *Service) MirrorAgain(ctx context.Context, school SchoolCode) (int, error) {
+	if _, err := s.School(ctx, school); err != nil {
+		return 0, err
+	}
+	total := 0
+	for after, more := int64(0), true; more; {
+		next, count := after, 0
+		err := s.store.Update(ctx, func(tx Tx) error {
+			next = after
+			list, err := tx.UnmirroredNotices(school, after, mirrorAtOnce)
+			if err != nil {
+				return err
+			}
+			now := s.clock.Now()
+			messages := make([]Message, len(list))
+			for i, p := range list {
+				if p.State == ArchiveRefused {
+					// It may know of an earlier version: that stays to be closed.
+					p.State, p.Version, p.ChangedAt = ArchiveAsked, 0, now
+					if err := tx.PutArchivePosition(p.ArchivePosition); err != nil {
+						return err
+					}
+				}
+				messages[i] = ArchiveMessage(s.newID(), school, p.Number, now)
+				next = p.Seq
+			}
+			count = len(list)
+			return tx.Enqueue(messages...)
+		})
+		if err != nil {
+			return total, fmt.Errorf("mirror again: %w", err)
+		}
+		total, after, more = total+count, next, count == mirrorAtOnce
+	}
+	return total, nil
+}
+
+// Unmirrored is a notice that the archive does not have as it is.
+type Unmirrored struct {
+	ArchivePosition       // with a State when it was refused
+	Seq             int64 // of the notice
 }

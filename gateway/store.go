@@ -203,6 +203,9 @@ type Tx interface {
 	ArchivePosition(school SchoolCode, number iuv.Number) (ArchivePosition, error)
 	PutArchivePosition(ArchivePosition) error
 	CountArchiveRefused() (int, error)
+	// UnmirroredNotices lists a school's notices with a Seq above after, oldest
+	// first, that are open and have no position, or whose position is refused.
+	UnmirroredNotices(school SchoolCode, after int64, limit int) ([]Unmirrored, error)
 
 	InsertWebhook(Webhook) error
 	Webhook(school SchoolCode, id string) (Webhook, error)

@@ -50,6 +50,8 @@ func main() {
 		{"client", "add|list|revoke", "give programs access to the API", clientCommand},
 		{"notices", "import FILE", "issue notices from a spreadsheet", noticesCommand},
 		{"psps", "import FILE", "make a catalogue of the node's list of PSPs", pspsCommand},
+		{"aca", "sync [--school CF]", "have pagoPA's archive told of open notices that it does not have", acaCommand},
+		{"outbox", "parked|retry", "list messages that were given up, or have them tried again", outboxCommand},
 		{"healthcheck", "", "exit 0 when the gateway here is ready", healthcheckCommand},
 		{"version", "", "print the version", versionCommand},
 	}

@@ -173,3 +173,45 @@ func hurry(t *testing.T, file, statement string) {
 		t.Fatal(err)
 	}
 }
+
+// An operator looks at what was given up, and has it tried again.
+func TestOutboxCommand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mustExecute(t, dir, nil, append([]string{"school", "add"}, schoolFlags...)...)
+	file := filepath.Join(dir, "data", "nodogate.db")
+	hurry(t, file, `INSERT INTO outbox (id, school, kind, aggregate, payload_enc, created_at, run_at, tries, parked_at)
+VALUES ('m-1', '80014480828', 'mail', '80014480828/301202600000004244/p1', x'00', '2026-11-23T08:00:00.000000Z', '2026-11-23T08:00:00.000000Z', 15, '2026-11-27T08:00:00.000000Z'),
+       ('m-2', '80014480828', 'aca', '80014480828/301202600000004244', x'00', '2026-11-23T08:00:00.000000Z', '2026-11-23T08:00:00.000000Z', 15, '2026-11-27T08:00:00.000000Z')`)
+	var list []struct {
+		ID, Kind, About string
+		Tries           int
+	}
+	if err := json.Unmarshal([]byte(mustExecute(t, dir, nil, "outbox", "parked", "--json")), &list); err != nil || len(list) != 2 || list[0].ID != "m-1" || list[0].Tries != 15 {
+		t.Errorf("parked: %+v, %v", list, err)
+	}
+	if out := mustExecute(t, dir, nil, "outbox", "parked", "--kind", "aca"); strings.Contains(out, "m-1") || !strings.Contains(out, "80014480828/301202600000004244") {
+		t.Errorf("parked of aca:\n%s", out)
+	}
+	if out := mustExecute(t, dir, nil, "outbox", "retry", "--kind", "mail"); out != "1 messages will be tried again\n" {
+		t.Errorf("retry: %s", out)
+	}
+	if code, _, stderr := execute(t, dir, nil, "outbox", "retry", "--kind", "mail", "--id", "m-1"); code != 1 || !strings.Contains(stderr, "not parked") {
+		t.Errorf("retry of what is not parked: exit %d, %s", code, stderr)
+	}
+	for _, args := range []string{"outbox", "outbox drop", "outbox retry", "outbox parked --kind letter", "aca", "aca sync --all"} {
+		if code, _, stderr := execute(t, dir, nil, strings.Fields(args)...); code != 2 {
+			t.Errorf("nodogate %s: exit %d, %s", args, code, stderr)
+		}
+	}
+	if code, _, stderr := execute(t, dir, nil, "aca", "sync"); code != 1 || !strings.Contains(stderr, "NODOGATE_ACA_URL") {
+		t.Errorf("aca sync without an archive: exit %d, %s", code, stderr)
+	}
+	env := []string{"NODOGATE_ACA_URL=https://aca.example", "NODOGATE_ACA_KEY=k"}
+	if out := mustExecute(t, dir, env, "aca", "sync"); out != "the archive will be told of 0 notices of 1 schools\n" {
+		t.Errorf("aca sync: %s", out)
+	}
+	if code, _, stderr := execute(t, dir, env, "aca", "sync", "--school", "80015010723"); code != 1 || !strings.Contains(stderr, "not found") {
+		t.Errorf("aca sync of an unknown school: exit %d, %s", code, stderr)
+	}
+}

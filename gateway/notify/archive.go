@@ -17,7 +17,6 @@ import (
 
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/egress"
-	"github.com/nodogate/nodogate/iuv"
 )
 
 // Archive is pagoPA's archive of notices (Archivio Centralizzato Avvisi, ACA):
@@ -105,13 +104,6 @@ func (a *Archive) Check(ctx context.Context) error {
 	return fmt.Errorf("aca: answered %d to a request that it should refuse: is the address right?", status)
 }
 
-// archivePayload is the JSON of an outbox row of kind "aca": what the notice is
-// is looked up when the archive is told.
-type archivePayload struct {
-	School gateway.SchoolCode `json:"school"`
-	Number iuv.Number         `json:"number"`
-}
-
 // changesNotice says whether the archive may have to be told of an event. An
 // anomaly may keep the notice from being paid.
 func changesNotice(e gateway.EventPayload) bool {
@@ -123,18 +115,14 @@ func (w *Worker) updateOf(m gateway.Message, e gateway.EventPayload) (gateway.Me
 	if err != nil {
 		return gateway.Message{}, err
 	}
-	payload, err := json.Marshal(archivePayload{e.School, number})
-	return gateway.Message{
-		ID: derivedID(m.ID, kindArchive), School: e.School, Kind: kindArchive,
-		Aggregate: string(e.School) + "/" + number.String(), Payload: payload, At: w.cfg.Service.Now(),
-	}, err
+	return gateway.ArchiveMessage(derivedID(m.ID, kindArchive), e.School, number, w.cfg.Service.Now()), nil
 }
 
 // mirror brings the archive up to date with what a notice is now. Of several
 // changes in a row the first message tells all, and the others find nothing left
 // to tell.
 func (w *Worker) mirror(ctx context.Context, m gateway.Message) (outcome, error) {
-	var p archivePayload
+	var p gateway.ArchivePayload
 	if json.Unmarshal(m.Payload, &p) != nil || p.Number.IsZero() {
 		return "", fmt.Errorf("aca: %w: unreadable payload", ErrPermanent)
 	}

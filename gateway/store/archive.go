@@ -45,3 +45,21 @@ func (t *tx) CountArchiveRefused() (n int, err error) {
 	err = t.sql.QueryRowContext(t.ctx, countArchiveRefused).Scan(&n)
 	return n, err
 }
+
+const selectUnmirrored = `
+SELECT n.seq, n.number, coalesce(p.state, ''), coalesce(p.version, 0), coalesce(p.due_date, n.due_date),
+       coalesce(p.lapses, NOT n.payable_after_due), coalesce(p.code, 0), p.changed_at
+  FROM notices n
+  LEFT JOIN archive_positions p ON p.school = n.school AND p.number = n.number
+ WHERE n.school = $1 AND n.seq > $2 AND (p.state = 'refused' OR p.state IS NULL AND n.state = 'open')
+ ORDER BY n.seq
+ LIMIT $3`
+
+func (t *tx) UnmirroredNotices(school gateway.SchoolCode, after int64, limit int) ([]gateway.Unmirrored, error) {
+	rows, err := t.sql.QueryContext(t.ctx, selectUnmirrored, school, after, limit)
+	return collect(rows, err, func(r row) (u gateway.Unmirrored, err error) {
+		u.School = school
+		err = r.Scan(&u.Seq, number{&u.Number}, &u.State, &u.Version, day{&u.DueDate}, &u.Lapses, &u.Code, instant{&u.ChangedAt})
+		return u, err
+	})
+}

@@ -217,3 +217,56 @@ func (db *DB) OutboxStats(ctx context.Context, now time.Time) (map[string]Outbox
 	}
 	return m, nil
 }
+
+// Parked is a message that was given up.
+type Parked struct {
+	gateway.Message // without its payload
+	Tries           int
+	ParkedAt        time.Time
+}
+
+const selectParked = `
+SELECT id, school, kind, target, aggregate, created_at, tries, parked_at
+  FROM outbox
+ WHERE kind = $1 AND parked_at IS NOT NULL AND done_at IS NULL
+ ORDER BY seq
+ LIMIT $2`
+
+// ParkedMessages lists the messages of a kind that were given up, oldest first.
+func (db *DB) ParkedMessages(ctx context.Context, kind string, limit int) ([]Parked, error) {
+	rows, err := db.read.QueryContext(ctx, selectParked, kind, limit)
+	list, err := collect(rows, err, func(r row) (p Parked, err error) {
+		err = r.Scan(&p.ID, &p.School, &p.Kind, &p.Target, &p.Aggregate, instant{&p.At}, &p.Tries, instant{&p.ParkedAt})
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("parked messages: %w", err)
+	}
+	return list, nil
+}
+
+const (
+	retryParked = `
+UPDATE outbox
+   SET parked_at = NULL, tries = 0, run_at = $2
+ WHERE kind = $1 AND parked_at IS NOT NULL AND done_at IS NULL`
+	retryOneParked = retryParked + ` AND id = $3`
+)
+
+// RetryParked has messages of a kind that were given up tried again, from the
+// first try on: the one with the id, or all when it is empty. It says how many.
+func (db *DB) RetryParked(ctx context.Context, kind, id string, now time.Time) (n int64, err error) {
+	query, args := retryParked, []any{kind, at(now)}
+	if id != "" {
+		query, args = retryOneParked, append(args, id)
+	}
+	err = db.Update(ctx, func(g gateway.Tx) error {
+		t := g.(*tx)
+		n, err = affected(t.sql.ExecContext(t.ctx, query, args...))
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("retry parked messages: %w", err)
+	}
+	return n, nil
+}

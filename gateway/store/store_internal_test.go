@@ -52,6 +52,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"CartsOfAccount", selectCartsOfAccount, 2, []string{"carts_account (account=?"}},
 		{"ClaimMessages", db.claim, 5, []string{"outbox_lane (kind=? AND target=?)", "outbox_order (kind=? AND target=? AND aggregate=? AND seq<?)"}},
 		{"Targets", selectTargets, 1, []string{"outbox_lane (kind=? AND target>?)"}},
+		{"UnmirroredNotices", selectUnmirrored, 3, []string{"notices_seq (school=? AND seq>?)", "sqlite_autoindex_archive_positions_1 (school=? AND number=?)"}},
+		{"ParkedMessages", selectParked, 2, []string{"outbox_parked (kind=?)"}},
 		{"LapsedNotices", selectLapsedNotices, 2, []string{"notices_lapsing (due_date<?)"}},
 		{"CountArchiveRefused", countArchiveRefused, 0, []string{"archive_positions_refused"}},
 		{"OutboxStats", selectOutboxStats, 0, []string{"outbox_lane", "outbox_parked"}},

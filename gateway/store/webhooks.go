@@ -182,12 +182,14 @@ func (t *tx) Deliveries(school gateway.SchoolCode, webhook string, before int64,
 	return collectOpened(rows, err, t.scanDelivery)
 }
 
+// A message that was parked and is tried again counts from one again.
 const insertDeliveryTry = `
 INSERT INTO delivery_tries (delivery, try, at, code, duration_ms, problem, answer_enc)
 SELECT id, CAST($2 AS BIGINT), CAST($3 AS %s), CAST($4 AS BIGINT), CAST($5 AS BIGINT), CAST($6 AS TEXT), CAST($7 AS %s)
   FROM outbox
  WHERE id = $1
-    ON CONFLICT DO NOTHING`
+    ON CONFLICT (delivery, try) DO UPDATE
+   SET at = excluded.at, code = excluded.code, duration_ms = excluded.duration_ms, problem = excluded.problem, answer_enc = excluded.answer_enc`
 
 func (t *tx) AddDeliveryTry(school gateway.SchoolCode, delivery string, y gateway.DeliveryTry) error {
 	k, err := t.keyOf(school)

@@ -185,3 +185,70 @@ func deliveries(w world) {
 		}
 	}
 }
+
+func outboxParked(w world) {
+	ctx, later := w.Context(), Now().Add(time.Hour)
+	w.update(func(tx gateway.Tx) error {
+		return tx.Enqueue(message("m-1", "A/1"), message("m-2", "A/1"), message("m-3", "A/2"), delivery("d-1", "w-1"))
+	})
+	for _, id := range []string{"m-1", "m-3", "d-1"} {
+		w.wants("ParkMessage", w.ParkMessage(ctx, id, Now()), nil)
+	}
+	parked := func(want ...string) {
+		w.Helper()
+		list, err := w.ParkedMessages(ctx, "event", 10)
+		if err != nil {
+			w.Fatal(err)
+		}
+		var ids []string
+		for _, p := range list {
+			ids = append(ids, p.ID)
+			if p.Kind != "event" || p.School != schoolA || len(p.Payload) != 0 || !p.ParkedAt.Equal(Now()) || !p.At.Equal(Now()) {
+				w.Errorf("parked %+v", p)
+			}
+		}
+		equal(w, "ParkedMessages", ids, want)
+	}
+	retry := func(id string, want int64) {
+		w.Helper()
+		if n, err := w.RetryParked(ctx, "event", id, later); n != want || err != nil {
+			w.Errorf("RetryParked(%q) = %d, %v, want %d", id, n, err, want)
+		}
+	}
+	parked("m-1", "m-3")
+	retry("m-2", 0)
+	retry("d-1", 0)
+	retry("m-1", 1)
+	parked("m-3")
+	// It is before the one behind it again, and its tries are counted anew.
+	list, err := w.ClaimMessages(ctx, "event", "", later, time.Minute, 10)
+	if err != nil || len(list) != 1 || list[0].ID != "m-1" || list[0].Tries != 1 {
+		w.Errorf("claimed %+v, %v", list, err)
+	}
+	retry("", 1)
+	parked()
+}
+
+func unmirrored(w world) {
+	list := []gateway.Notice{notice(schoolA, 1), notice(schoolA, 2), notice(schoolA, 3), notice(schoolA, 4), notice(schoolA, 5), notice(schoolB, 1)}
+	list[3].State = gateway.NoticeCancelled
+	w.add(list...)
+	position := func(n gateway.Notice, state gateway.ArchiveState) gateway.ArchivePosition {
+		return gateway.ArchivePosition{School: n.School, Number: n.Number, State: state, Version: 1, DueDate: due, Lapses: true, Code: 409, ChangedAt: Now()}
+	}
+	w.update(func(tx gateway.Tx) error {
+		return errors.Join(tx.PutArchivePosition(position(list[0], gateway.ArchiveOpen)), tx.PutArchivePosition(position(list[1], gateway.ArchiveRefused)))
+	})
+	get := func(after int64, limit int) []gateway.Unmirrored {
+		w.Helper()
+		return read(w, func(tx gateway.Tx) ([]gateway.Unmirrored, error) { return tx.UnmirroredNotices(schoolA, after, limit) })
+	}
+	found := get(0, 2)
+	if len(found) != 2 || found[1].Number != list[2].Number || found[1].State != "" || found[1].DueDate != due {
+		w.Fatalf("UnmirroredNotices = %+v", found)
+	}
+	equal(w, "a refused position", found[0].ArchivePosition, position(list[1], gateway.ArchiveRefused))
+	if rest := get(found[1].Seq, 10); len(rest) != 1 || rest[0].Number != list[4].Number {
+		w.Errorf("UnmirroredNotices, after = %+v", rest)
+	}
+}

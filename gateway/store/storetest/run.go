@@ -78,6 +78,8 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"NoTwinNumbers", noTwinNumbers},
 		{"OutboxOrder", outboxOrder},
 		{"OutboxTargets", outboxTargets},
+		{"OutboxParked", outboxParked},
+		{"Unmirrored", unmirrored},
 		{"OutboxWorkers", outboxWorkers},
 
 		{"OnlyAdded", onlyAdded},
