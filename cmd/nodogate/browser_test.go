@@ -284,6 +284,37 @@ func TestJourney(t *testing.T) {
 			b.shot("cancelled")
 		}
 	})
+	// Given up at the post office's page, the bulletin is printed for its counter.
+	t.Run("on paper", func(t *testing.T) {
+		b := newBrowser(t, 390, 844, true)
+		b.open(demo.PortalURL + "/accesso")
+		b.fill("Username", demo.Family.Username)
+		b.fill("Password", demo.Family.Password)
+		b.click("Accedi")
+		b.open(demo.PortalURL + "/avvisi")
+		b.click("Aggiungi al carrello")
+		b.open(demo.PortalURL + "/carrello")
+		b.click("Vai al pagamento")
+		b.choose("Bollettino postale")
+		b.choose("Ufficio Postale")
+		b.shot("1-pay")
+		b.click("Paga")
+		b.sees("Paga con Ufficio Postale")
+		b.shot("2-sandbox")
+		b.click("Annulla")
+		b.sees("Stampa il bollettino")
+		b.until("nothing in progress", `document.readyState === "complete" && !document.body.innerText.includes("In verifica")`)
+		b.shot("3-outcome")
+		href, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](find("a", "Stampa il bollettino")+".href"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pdf := b.fetch(href); !strings.HasPrefix(pdf, "%PDF-") {
+			t.Errorf("the bulletin begins with %.20q", pdf)
+		}
+		b.open(demo.SandboxURL + "/UFFICIOPOSTALE/sportello")
+		b.shot("4-counter")
+	})
 	// The parents are told, and nobody's code stands in a mail.
 	until := time.Now().Add(20 * time.Second)
 	for told := 0; told < 4; {
