@@ -718,6 +718,36 @@ func (p *PSPRefund) next(now time.Time) {
 	p.AskAt = now.Add(wait)
 }
 
+// answerWithin is how long a caller may wait for a PSP that was just asked, and
+// lookAgain how often it is looked whether the answer is here.
+const (
+	answerWithin = 3 * time.Second
+	lookAgain    = 100 * time.Millisecond
+)
+
+// AwaitRefund waits a short time for what a PSP says of a refund that it is asked
+// for: an approval and the answer are often a second apart. It is the refund as it
+// is then.
+func (s *Service) AwaitRefund(ctx context.Context, school SchoolCode, id string) (Refund, error) {
+	over := time.NewTimer(answerWithin)
+	defer over.Stop()
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		r, err := s.Refund(ctx, school, id)
+		if err != nil || r.State != RefundApproved || r.Execution != ExecutionPSP || r.AtPSP.Asked > 0 {
+			return r, err
+		}
+		select {
+		case <-over.C:
+			return r, nil
+		case <-ctx.Done():
+			return r, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
 // RefundFilter chooses refunds of one school, newest first. Zero fields do not
 // filter.
 type RefundFilter struct {

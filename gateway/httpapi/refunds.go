@@ -4,6 +4,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/nodogate/nodogate/gateway"
@@ -64,7 +65,19 @@ func (h *handlers) ChangeRefund(ctx context.Context, r ChangeRefundRequestObject
 			return nil
 		}
 	}
-	refund, err := h.svc.ChangeRefund(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID, change)
+	school := gateway.SchoolCode(r.Cf)
+	refund, err := h.svc.ChangeRefund(ctx, k.caller.actor(), school, r.ID, change)
+	if errors.Is(err, gateway.ErrRefundAtPSP) && change.State == gateway.RefundExecuted {
+		// The provider may be about to do it. When it says no instead, the caller
+		// has to learn that before it may say that the money went back.
+		now, err2 := h.svc.AwaitRefund(ctx, school, r.ID)
+		if err2 != nil {
+			return nil, err2
+		}
+		if now.State == gateway.RefundExecuted {
+			refund, err = now, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -3,11 +3,13 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
@@ -166,5 +168,56 @@ func TestRefundsBadInput(t *testing.T) {
 	}
 	if p := as[RefundPage](t, a.get(list, a.school), 200); len(p.Items) != 2 {
 		t.Errorf("%d refunds, want 2", len(p.Items))
+	}
+}
+
+// Setting a refund executed that its provider gives back waits for the provider,
+// and is refused when it did not.
+func TestRefundAtItsProvider(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.g.PSPs.Settle(gateway.SettledByOutcome)
+	other, secret := a.g.Client(gatewaytest.SchoolCode, gateway.ScopeRefundsWrite)
+	director := a.token(other, secret)
+	approved := func(answer error) (path string) {
+		n := a.g.Issue()
+		a.g.PSPs.OnRefund(func(gateway.Payment) error { return answer })
+		as[Cart](t, a.post("/api/v1/carts", a.school, cartJSON(n)), 201)
+		orders := a.g.PSPs.Orders()
+		attempt := orders[len(orders)-1].Attempt
+		must(t, a.g.TakeEvent(t.Context(), gateway.PSPEvent{PSP: "BANCAUNO", ID: attempt, Attempt: attempt, Word: gateway.WordTaken}))
+		list, err := a.g.Receipts(t.Context(), n.School, gateway.ReceiptFilter{Notice: n.Number})
+		must(t, err)
+		r := as[Refund](t, a.post(base+"/refunds", a.school, `{"receipt":"`+list[0].ID+`","amount_cents":1650,"reason":"x"}`), 201)
+		path = base + "/refunds/" + r.ID
+		r = as[Refund](t, a.send("PATCH", path, director, `{"state":"approved"}`), 200)
+		if r.Execution != "psp" || r.Provider == nil || r.Provider.State != "asking" || r.Provider.Name != "Banca Uno" || r.Provider.Asked != 0 {
+			t.Errorf("approved: %+v at %+v", r, r.Provider)
+		}
+		return path
+	}
+	ask := func() { // as the job beside the API does
+		go func() {
+			if _, err := a.g.AskRefunds(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	path := approved(nil)
+	expect(t, a.send("PATCH", path, a.school, `{"state":"rejected"}`), 409, "refund_at_provider")
+	ask()
+	r := as[Refund](t, a.send("PATCH", path, a.school, `{"state":"executed"}`), 200)
+	if r.State != "executed" || r.Execution != "psp" || r.Provider.State != "done" || !time.Time(r.Provider.AskAt).IsZero() {
+		t.Errorf("executed: %+v at %+v", r, r.Provider)
+	}
+	path = approved(gateway.ErrOutcomeUnknown)
+	ask()
+	expect(t, a.send("PATCH", path, a.school, `{"state":"executed"}`), 409, "refund_at_provider")
+	path = approved(gateway.ErrRefused)
+	ask()
+	expect(t, a.send("PATCH", path, a.school, `{"state":"executed"}`), 409, "refund_at_provider")
+	r = as[Refund](t, a.send("PATCH", path, a.school, `{"state":"executed"}`), 200)
+	if r.State != "executed" || r.Execution != "psp_refused" || r.Provider.State != "refused" {
+		t.Errorf("executed after its no: %+v at %+v", r, r.Provider)
 	}
 }
