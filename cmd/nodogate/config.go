@@ -58,6 +58,8 @@ type config struct {
 	// are the catalogue's.
 	AFMURL string `env:"NODOGATE_AFM_URL"`
 	AFMKey string `env:"NODOGATE_AFM_KEY" secret:"all"`
+	// Logos is a folder of schools' logos, printed on their notices.
+	Logos string `env:"NODOGATE_LOGOS" envDefault:"data/logos"`
 	// ACAURL is the base address of pagoPA's archive of notices; empty: notices
 	// are not mirrored.
 	ACAURL string `env:"NODOGATE_ACA_URL"`

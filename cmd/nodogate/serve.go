@@ -40,6 +40,7 @@ import (
 	"github.com/nodogate/nodogate/connectors/redirect"
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/cache"
+	"github.com/nodogate/nodogate/gateway/documents"
 	"github.com/nodogate/nodogate/gateway/httpapi"
 	"github.com/nodogate/nodogate/gateway/imports"
 	"github.com/nodogate/nodogate/gateway/nodeforpsp"
@@ -116,6 +117,7 @@ type node struct {
 	imports *imports.Worker
 
 	providers *providers
+	printer   *documents.Printer
 	watch     func(context.Context) // keeps the catalogue as its file is; nil: it has none
 
 	listen, admin, peer net.Listener // peer is nil when the public one serves peers
@@ -169,11 +171,14 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	if n.outbox, err = n.newOutbox(); err != nil {
 		return nil, err
 	}
+	if n.printer, err = documents.NewPrinter(documents.Config{Service: n.service, Logo: cfg.logo, Log: log}); err != nil {
+		return nil, err
+	}
 	if n.imports, err = imports.New(imports.Config{Service: n.service, Name: rand.Text(), Log: log, Chunk: importChunk(cfg.DatabaseURL)}); err != nil {
 		return nil, err
 	}
 	observe := newHTTPDuration(n.reg)
-	api, err := httpapi.New(httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, CheckMapping: imports.CheckMapping, Observe: observe, TrustedProxies: cfg.TrustedProxies})
+	api, err := httpapi.New(httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, CheckMapping: imports.CheckMapping, Observe: observe, TrustedProxies: cfg.TrustedProxies})
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +188,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	pages, err := portal.New(portal.Config{
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
-		Log: log, PDF: receiptPDF, Bulletin: bulletinPDF, FormActions: n.providers.formActions, Observe: observe, TrustedProxies: cfg.TrustedProxies,
+		Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, Bulletin: bulletinPDF, FormActions: n.providers.formActions, Observe: observe, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err

@@ -171,6 +171,16 @@ func (p *page) print() {
 	p.plan()
 }
 
+// who is the debtor's name; whoever has only the codes of a notice is not told.
+func who(d gateway.Debtor) string {
+	if d.Name == "" {
+		return "non indicato"
+	}
+	return d.Name
+}
+
+func (s *slip) who() string { return who(s.Debtor) }
+
 // label says which payment of its plan a notice is.
 func (s *slip) label(w *words) string {
 	if s.Instalment == 0 {
@@ -258,7 +268,7 @@ func (p *page) parties(y float64) {
 	if d.Class != "" {
 		class = italian.class + " " + d.Class
 	}
-	p.party(column2, y, func(w *words) string { return w.addressee }, code, d.Name, class)
+	p.party(column2, y, func(w *words) string { return w.addressee }, code, who(d), class)
 }
 
 func (p *page) party(x, y float64, word func(*words) string, code, who, more string) {
@@ -403,7 +413,7 @@ func (p *page) bank(y float64, s slip) {
 
 		x := left + 84
 		room := right - x
-		next := p.field(x, y+5, room-38, strong, func(w *words) string { return w.person }, s.Debtor.Name, 2)
+		next := p.field(x, y+5, room-38, strong, func(w *words) string { return w.person }, s.who(), 2)
 		p.amount(right, y+5, s)
 		next = p.field(x, max(next, y+13.5), room, value, func(w *words) string { return w.creditorIn }, p.School.Name, 2)
 		next = p.field(x, max(next, y+22), room, value, func(w *words) string { return w.subject }, s.Description, 2)
@@ -444,7 +454,7 @@ func (p *page) post(y float64, s slip) {
 		p.field(x, y+5, 46, digits, func(w *words) string { return w.account }, postal.Account, 1)
 		p.amount(end, y+5, s)
 		next := p.field(x, y+13.5, room, value, func(w *words) string { return w.holder }, postal.Holder, 1)
-		next = p.field(x, next+0.8, room, strong, func(w *words) string { return w.person }, s.Debtor.Name, 1)
+		next = p.field(x, next+0.8, room, strong, func(w *words) string { return w.person }, s.who(), 1)
 		next = p.field(x, next+0.8, room, value, func(w *words) string { return w.subject }, s.Description, 2)
 		next = max(next+0.8, y+44)
 		p.field(x, next, 47, digits, func(w *words) string { return w.noticeCode }, s.Number.Grouped(), 1)
@@ -512,7 +522,7 @@ func (p *page) plan() {
 		p.header(16)
 		p.tag(pdf.RoleParagraph, func() {
 			p.lines(left, 22, width, 4, strong, p.first().Description, 1)
-			p.lines(left, 26.2, width, 4, value, p.first().Debtor.Name, 1)
+			p.lines(left, 26.2, width, 4, value, who(p.first().Debtor), 1)
 		})
 		const begin, end = 31.0, 289.0
 		high := (end - begin) / float64(n)
@@ -564,7 +574,7 @@ func (p *page) block(y float64, s slip) {
 		p.code(left+3, y+5, s.qr, "Codice QR per pagare l'avviso "+s.Number.Grouped())
 		x := left + 33
 		inner := half - 33
-		next := p.field(x, y+5, inner, strong, func(w *words) string { return w.person }, s.Debtor.Name, 2)
+		next := p.field(x, y+5, inner, strong, func(w *words) string { return w.person }, s.who(), 2)
 		next = p.field(x, next+0.6, inner, value, func(w *words) string { return w.creditorIn }, p.School.Name, 2)
 		next = p.field(x, next+0.6, inner, value, func(w *words) string { return w.subject }, s.Description, 3)
 		next = p.field(x, next+0.6, inner, digits, func(w *words) string { return w.noticeCode }, s.Number.Grouped(), 1)
@@ -584,7 +594,7 @@ func (p *page) slip896(y float64, s slip) {
 	p.tag(pdf.RoleH3, func() { p.both(x, y, half, heading, fine, func(w *words) string { return w.postal }) })
 	next := p.field(x, y+5, inner, digits, func(w *words) string { return w.account }, postal.Account, 1)
 	next = p.field(x, next+0.6, inner, value, func(w *words) string { return w.holder }, postal.Holder, 2)
-	next = p.field(x, next+0.6, inner, strong, func(w *words) string { return w.person }, s.Debtor.Name, 2)
+	next = p.field(x, next+0.6, inner, strong, func(w *words) string { return w.person }, s.who(), 2)
 	next = p.field(x, next+0.6, inner, value, func(w *words) string { return w.subject }, s.Description, 3)
 	next = p.field(x, next+0.6, inner, digits, func(w *words) string { return w.noticeCode }, s.Number.Grouped(), 1)
 	p.field(x, next+0.6, 36, digits, func(w *words) string { return w.creditorCode }, string(s.School), 1)

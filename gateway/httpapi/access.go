@@ -41,6 +41,7 @@ var routes = map[string]route{
 	"listNotices":   {scope: gateway.ScopeNoticesRead, school: true},
 	"searchNotices": {scope: gateway.ScopeNoticesRead, school: true},
 	"getNotice":     {scope: gateway.ScopeNoticesRead, school: true},
+	"printNotice":   {scope: gateway.ScopeNoticesRead, school: true},
 	"listEvents":    {scope: gateway.ScopeNoticesRead, school: true},
 
 	"createImport":     {scope: gateway.ScopeNoticesWrite, school: true, upload: true, once: inTx(visitImportCreated)},

@@ -47,6 +47,7 @@ func TestWhoMayCall(t *testing.T) {
 		"listNotices":        {status: 200},
 		"searchNotices":      {body: `{"debtor":"RSSMRA10A41H501F"}`, status: 200},
 		"getNotice":          {status: 200},
+		"printNotice":        {status: 200},
 		"listEvents":         {status: 200},
 		"createImport":       {body: "cf;nome\nx;y\n", status: 202},
 		"listImports":        {status: 200},

@@ -981,6 +981,9 @@ type NoticeNumber = string
 // PayerID defines model for PayerID.
 type PayerID = string
 
+// PrintLanguage defines model for PrintLanguage.
+type PrintLanguage = string
+
 // PupilID defines model for PupilID.
 type PupilID = string
 
@@ -1202,6 +1205,12 @@ type ListEventsParams struct {
 
 	// Cursor next_cursor of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PrintNoticeParams defines parameters for PrintNotice.
+type PrintNoticeParams struct {
+	// Language A language beside Italian.
+	Language PrintLanguage `form:"language,omitempty" json:"language,omitempty"`
 }
 
 // RestoreNoticeJSONBody defines parameters for RestoreNotice.
@@ -1464,6 +1473,9 @@ type ServerInterface interface {
 	// ListEvents Read a notice's history
 	// (GET /api/v1/schools/{cf}/notices/{number}/events)
 	ListEvents(c *gin.Context, cf SchoolCode, number NoticeNumber, params ListEventsParams)
+	// PrintNotice Print a notice
+	// (GET /api/v1/schools/{cf}/notices/{number}/pdf)
+	PrintNotice(c *gin.Context, cf SchoolCode, number NoticeNumber, params PrintNoticeParams)
 	// RestoreNotice Open a cancelled notice again
 	// (POST /api/v1/schools/{cf}/notices/{number}/restore)
 	RestoreNotice(c *gin.Context, cf SchoolCode, number NoticeNumber, params RestoreNoticeParams)
@@ -2807,6 +2819,51 @@ func (siw *ServerInterfaceWrapper) ListEvents(c *gin.Context) {
 	siw.Handler.ListEvents(c, cf, number, params)
 }
 
+// PrintNotice operation middleware
+func (siw *ServerInterfaceWrapper) PrintNotice(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number NoticeNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PrintNoticeParams
+
+	// ------------- Optional query parameter "language" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "language", c.Request.URL.Query(), &params.Language, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter language: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PrintNotice(c, cf, number, params)
+}
+
 // RestoreNotice operation middleware
 func (siw *ServerInterfaceWrapper) RestoreNotice(c *gin.Context) {
 
@@ -3829,6 +3886,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/batch", wrapper.IssueBatch)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number", wrapper.GetNotice)
 	router.PATCH(options.BaseURL+"/api/v1/schools/:cf/notices/:number", wrapper.ChangeNotice)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number/pdf", wrapper.PrintNotice)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/:number/cancel", wrapper.CancelNotice)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/:number/restore", wrapper.RestoreNotice)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number/events", wrapper.ListEvents)
@@ -5080,6 +5138,59 @@ func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEve
 	return err
 }
 
+type PrintNoticeRequestObject struct {
+	Cf     SchoolCode   `json:"cf"`
+	Number NoticeNumber `json:"number"`
+	Params PrintNoticeParams
+}
+
+type PrintNoticeResponseObject interface {
+	VisitPrintNoticeResponse(w http.ResponseWriter) error
+}
+
+type PrintNotice200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type PrintNotice200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       PrintNotice200ResponseHeaders
+	ContentLength int64
+}
+
+func (response PrintNotice200ApplicationPdfResponse) VisitPrintNoticeResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type PrintNoticedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PrintNoticedefaultApplicationProblemPlusJSONResponse) VisitPrintNoticeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RestoreNoticeRequestObject struct {
 	Cf     SchoolCode   `json:"cf"`
 	Number NoticeNumber `json:"number"`
@@ -6078,6 +6189,9 @@ type StrictServerInterface interface {
 	// ListEvents Read a notice's history
 	// (GET /api/v1/schools/{cf}/notices/{number}/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// PrintNotice Print a notice
+	// (GET /api/v1/schools/{cf}/notices/{number}/pdf)
+	PrintNotice(ctx context.Context, request PrintNoticeRequestObject) (PrintNoticeResponseObject, error)
 	// RestoreNotice Open a cancelled notice again
 	// (POST /api/v1/schools/{cf}/notices/{number}/restore)
 	RestoreNotice(ctx context.Context, request RestoreNoticeRequestObject) (RestoreNoticeResponseObject, error)
@@ -7004,6 +7118,34 @@ func (sh *strictHandler) ListEvents(ctx *gin.Context, cf SchoolCode, number Noti
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListEventsResponseObject); ok {
 		if err := validResponse.VisitListEventsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PrintNotice operation middleware
+func (sh *strictHandler) PrintNotice(ctx *gin.Context, cf SchoolCode, number NoticeNumber, params PrintNoticeParams) {
+	var request PrintNoticeRequestObject
+
+	request.Cf = cf
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PrintNotice(ctx, request.(PrintNoticeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PrintNotice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PrintNoticeResponseObject); ok {
+		if err := validResponse.VisitPrintNoticeResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -32,7 +32,7 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 )
 
-// Config is what the API is made of. Service, TokenKey and PDF are required.
+// Config is what the API is made of. Service, TokenKey, PDF and NoticePDF are required.
 type Config struct {
 	Service *gateway.Service
 	// TokenKey signs access tokens and page cursors: 32 bytes or more, the same
@@ -40,6 +40,8 @@ type Config struct {
 	TokenKey []byte
 	// PDF prints a receipt.
 	PDF func(gateway.Receipt, gateway.School) ([]byte, error)
+	// NoticePDF prints a notice, with a second language beside Italian or none.
+	NoticePDF func(ctx context.Context, n gateway.Notice, school gateway.School, language string) ([]byte, error)
 	// Observe gets every answer under its route's template, for the metric of
 	// HTTP durations; may be nil.
 	Observe func(route, method string, code int, took time.Duration)
@@ -59,6 +61,7 @@ const requestTime = 30 * time.Second
 type handlers struct {
 	svc       *gateway.Service
 	pdf       func(gateway.Receipt, gateway.School) ([]byte, error)
+	noticePDF func(context.Context, gateway.Notice, gateway.School, string) ([]byte, error)
 	log       *slog.Logger
 	answered  func(route, method string, code int, took time.Duration)
 	doc       *document
@@ -79,8 +82,8 @@ func New(cfg Config) (http.Handler, error) {
 }
 
 func newHandlers(cfg Config) (*handlers, error) {
-	if cfg.Service == nil || cfg.PDF == nil || len(cfg.TokenKey) < 32 {
-		return nil, errors.New("httpapi: Service, PDF and a TokenKey of 32 bytes are required")
+	if cfg.Service == nil || cfg.PDF == nil || cfg.NoticePDF == nil || len(cfg.TokenKey) < 32 {
+		return nil, errors.New("httpapi: Service, PDF, NoticePDF and a TokenKey of 32 bytes are required")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -90,7 +93,7 @@ func newHandlers(cfg Config) (*handlers, error) {
 		return nil, err
 	}
 	h := &handlers{
-		svc: cfg.Service, pdf: cfg.PDF, log: cfg.Log, doc: doc, logins: newThrottle(10_000),
+		svc: cfg.Service, pdf: cfg.PDF, noticePDF: cfg.NoticePDF, log: cfg.Log, doc: doc, logins: newThrottle(10_000),
 		answered: cfg.Observe, checkMapping: cfg.CheckMapping,
 	}
 	// One key, two uses: neither may stand for the other.

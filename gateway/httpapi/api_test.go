@@ -70,6 +70,9 @@ func newAPIOn(t *testing.T, g *gatewaytest.Gateway, change ...func(*Config)) *te
 		PDF: func(r gateway.Receipt, s gateway.School) ([]byte, error) {
 			return []byte("%PDF-1.7 " + r.ID + " " + s.Name), nil
 		},
+		NoticePDF: func(_ context.Context, n gateway.Notice, s gateway.School, language string) ([]byte, error) {
+			return []byte("%PDF-1.7 " + n.Number.String() + " " + s.Name + " " + language), n.Payable(gatewaytest.Start)
+		},
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -59,6 +59,7 @@ var problems = []struct {
 	{gateway.ErrNoticeDraft, problem{409, "notice_draft", "The notice is a draft", "Publish it first: PATCH its status to open."}},
 	{gateway.ErrNoticeHeld, problem{409, "notice_held", "Money arrived that does not fit the notice", "Look at its receipts and decide what becomes of it."}},
 	{gateway.ErrPlanPaid, problem{409, "plan_paid", "It was paid in the other way its plan offers", "Issue a new notice if there is more to pay."}},
+	{gateway.ErrNotPrintable, problem{409, "not_printable", "The notice cannot be printed", "Its amount is more than the codes of a printed notice can say: pay it online."}},
 	{gateway.ErrInProgress, problem{409, "payment_in_progress", "A payment of the notice is in progress", "Wait until it ends; payment.expires_at of the notice says when at the latest."}},
 	{gateway.ErrTooMany, problem{409, "too_many", "There are as many as there may be", "Delete one that is not needed."}},
 	{gateway.ErrDeliveryPending, problem{409, "delivery_pending", "The delivery is still pending", "It will be tried anyway; next_try_at says when."}},

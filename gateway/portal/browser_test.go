@@ -3,6 +3,7 @@
 package portal_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,6 +57,9 @@ func config(t *testing.T, g *gatewaytest.Gateway) portal.Config {
 		Service: g.Service, Sessions: g.Store.Sessions(), PublicURL: public,
 		PDF: func(r gateway.Receipt, s gateway.School) ([]byte, error) {
 			return fmt.Appendf(nil, "%%PDF of %s, %s", r.Content.ID, s.Name), nil
+		},
+		NoticePDF: func(_ context.Context, n gateway.Notice, s gateway.School, language string) ([]byte, error) {
+			return fmt.Appendf(nil, "%%PDF notice %s of %q, %s, %s", n.Number, n.Debtor.Name, s.Name, language), nil
 		},
 		Bulletin: func(list []gateway.Bulletin) ([]byte, error) {
 			var names []string

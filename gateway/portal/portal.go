@@ -13,6 +13,7 @@
 package portal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -28,8 +29,8 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 )
 
-// Config is what the portal is made of. Service, Sessions, PublicURL and PDF
-// are required.
+// Config is what the portal is made of. Service, Sessions, PublicURL, PDF and
+// NoticePDF are required.
 type Config struct {
 	Service  *gateway.Service
 	Sessions scs.Store // a CtxStore is used as one
@@ -39,6 +40,8 @@ type Config struct {
 	Secure bool
 	// PDF makes the document of a receipt.
 	PDF func(gateway.Receipt, gateway.School) ([]byte, error)
+	// NoticePDF prints a notice, with a second language beside Italian or none.
+	NoticePDF func(ctx context.Context, n gateway.Notice, school gateway.School, language string) ([]byte, error)
 	// Bulletin prints postal bulletins; nil: none are printed.
 	Bulletin func([]gateway.Bulletin) ([]byte, error)
 	// FormActions are the origins of the PSPs' pages: Paga ends there, and a
@@ -70,6 +73,7 @@ type portal struct {
 	pages     map[string]map[string]*template.Template // by language and name
 	askable   map[string]bool                          // the addresses of pages: routes with GET
 	pdf       func(gateway.Receipt, gateway.School) ([]byte, error)
+	noticeDoc func(context.Context, gateway.Notice, gateway.School, string) ([]byte, error)
 	bulletins func([]gateway.Bulletin) ([]byte, error)
 	log       *slog.Logger
 	observe   func(route, method string, code int, d time.Duration)
@@ -111,6 +115,7 @@ var routes = []route{
 
 	{"GET", "/avvisi", family, (*portal).notices},
 	{"GET", "/avvisi/:school/:number", family, (*portal).notice},
+	{"GET", "/avvisi/:school/:number/avviso.pdf", visitor, (*portal).noticePDF},
 	{"GET", "/carrello", visitor, (*portal).cart},
 	{"POST", "/carrello/avvisi", family, (*portal).addNotice},
 	{"POST", "/carrello/rimuovi", visitor, (*portal).removeNotice},
@@ -137,8 +142,8 @@ var routes = []route{
 
 // New makes the portal's handler. It starts no goroutine.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Service == nil || cfg.Sessions == nil || cfg.PublicURL == nil || cfg.PDF == nil {
-		return nil, errors.New("portal: Service, Sessions, PublicURL and PDF are required")
+	if cfg.Service == nil || cfg.Sessions == nil || cfg.PublicURL == nil || cfg.PDF == nil || cfg.NoticePDF == nil {
+		return nil, errors.New("portal: Service, Sessions, PublicURL, PDF and NoticePDF are required")
 	}
 	files, err := loadAssets()
 	if err != nil {
@@ -153,7 +158,7 @@ func New(cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
 	p := &portal{
-		svc: cfg.Service, tongues: tongues, pages: pages, pdf: cfg.PDF, bulletins: cfg.Bulletin, log: cfg.Log, observe: cfg.Observe,
+		svc: cfg.Service, tongues: tongues, pages: pages, pdf: cfg.PDF, noticeDoc: cfg.NoticePDF, bulletins: cfg.Bulletin, log: cfg.Log, observe: cfg.Observe,
 		askable: map[string]bool{},
 		foreign: http.NewCrossOriginProtection(),
 		lookups: newLimiter(rate.Every(2*time.Second), 40),
