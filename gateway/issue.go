@@ -280,6 +280,25 @@ var (
 	provinceForm  = regexp.MustCompile(`^[A-Z]{2}$`)
 )
 
+// holdsCode says whether a person's fiscal code stands in a text. It asks the
+// expression only where a word is long enough: an import asks a lot.
+func holdsCode(s string) bool {
+	word := 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= 0x80:
+			return personalCode.MatchString(s) // (?i) folds some letters that are no ASCII
+		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
+			if word++; word == 16 {
+				return personalCode.MatchString(s)
+			}
+		default:
+			word = 0
+		}
+	}
+	return false
+}
+
 // checkNotices turns requests into notices without number and time; instalments
 // follow their single option.
 func (s *Service) checkNotices(school School, in []NewNotice, prefix bool) ([]Notice, error) {
@@ -373,7 +392,7 @@ func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
 		bad.Add(p+"debtor.class", "format", "give a class like 3B, at most 16 characters")
 	}
 	n.Description = text(clean(in.Description), p+"description", 140, bad)
-	if personalCode.MatchString(n.Description) {
+	if holdsCode(n.Description) {
 		bad.Add(p+"description", "personal_data", "leave the fiscal code out: the description travels to banks and PSPs")
 	}
 	if n.Amount < 1 || n.Amount > money.Max {
@@ -385,7 +404,7 @@ func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
 	if n.Taxonomy = in.Taxonomy; n.Taxonomy == "" {
 		n.Taxonomy = school.Taxonomy
 	}
-	if !TaxonomyForm.MatchString(n.Taxonomy) || len(n.Taxonomy) > 140 {
+	if n.Taxonomy != school.Taxonomy && (!TaxonomyForm.MatchString(n.Taxonomy) || len(n.Taxonomy) > 140) {
 		bad.Add(p+"taxonomy", "format", "give a taxonomy code like 9/0801100AP/")
 	}
 	if n.Deduction = in.Deduction; !slices.Contains(deductions, n.Deduction) {
@@ -393,7 +412,7 @@ func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
 	}
 	if n.ExternalID != "" && !externalIDForm.MatchString(n.ExternalID) {
 		bad.Add(p+"external_id", "format", "give 1 to 64 printable ASCII characters without blanks")
-	} else if personalCode.MatchString(n.ExternalID) {
+	} else if holdsCode(n.ExternalID) {
 		bad.Add(p+"external_id", "personal_data", "use an id of your own, not a fiscal code")
 	}
 	if in.Number != "" {

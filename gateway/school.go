@@ -208,7 +208,34 @@ func checkPostal(in NewSchool, bad *Invalid) PostalAccount {
 // characters into one blank, so that no text of a person can break a line of a
 // log, a mail header or a message.
 func clean(s string) string {
+	if tidy(s) {
+		return s
+	}
+	return cleanSlowly(s)
+}
+
+func cleanSlowly(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool {
 		return r <= ' ' || r == 0x7f || r >= 0x80 && r <= 0xa0 || r == 0x2028 || r == 0x2029
 	}), " ")
+}
+
+// tidy says that clean would change nothing of s; it may say no when it would
+// not either.
+func tidy(s string) bool {
+	blank := true // what is before s
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == ' ':
+			if blank {
+				return false
+			}
+			blank = true
+			continue
+		case c < ' ', c == 0x7f, c == 0xc2, c == 0xe2: // the last two begin the runes that are no text
+			return false
+		}
+		blank = false
+	}
+	return !blank || s == ""
 }

@@ -130,7 +130,7 @@ func (c cli) printImport(ctx context.Context, svc *gateway.Service, imp gateway.
 		}
 		err = printJSON(c, record{
 			"id": imp.ID, "state": imp.State, "dry_run": imp.DryRun, "on_error": imp.OnError, "rows": imp.Rows, "accepted": imp.Accepted,
-			"rejected": imp.Rejected, "issued": imp.Issued, "unchanged": imp.Existed, "warnings": imp.Warnings, "columns": imp.Report.Columns,
+			"rejected": imp.Rejected, "issued": imp.Issued, "existed": imp.Existed, "warnings": imp.Warnings, "columns": imp.Report.Columns,
 			"ignored_columns": imp.Report.Ignored, "sheet": imp.Report.Sheet, "errors": records,
 		})
 	} else {

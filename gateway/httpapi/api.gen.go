@@ -251,6 +251,9 @@ type Import struct {
 	DryRun        bool              `json:"dry_run"`
 	Encoding      TextOrNull        `json:"encoding"`
 
+	// Existed Accepted rows whose notice was here before.
+	Existed int `json:"existed"`
+
 	// Failure Why it failed; null while it did not.
 	Failure    *ImportFailure `json:"failure"`
 	FinishedAt InstantOrNull  `json:"finished_at"`
@@ -277,9 +280,6 @@ type Import struct {
 	Separator TextOrNull  `json:"separator"`
 	Sheet     TextOrNull  `json:"sheet"`
 	State     ImportState `json:"state"`
-
-	// Unchanged Accepted rows whose notice was here before.
-	Unchanged int `json:"unchanged"`
 
 	// Warnings Things to look at that kept no row back.
 	Warnings int `json:"warnings"`

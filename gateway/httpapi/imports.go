@@ -227,7 +227,7 @@ func importOf(i gateway.Import) Import {
 	r := i.Report
 	out := Import{
 		ID: i.ID, State: ImportState(i.State), DryRun: i.DryRun, OnError: string(i.OnError),
-		Rows: i.Rows, Accepted: i.Accepted, Rejected: i.Rejected, Issued: i.Issued, Unchanged: i.Existed, Warnings: i.Warnings, Progress: i.Progress,
+		Rows: i.Rows, Accepted: i.Accepted, Rejected: i.Rejected, Issued: i.Issued, Existed: i.Existed, Warnings: i.Warnings, Progress: i.Progress,
 		Format: text(r.Format), Encoding: text(r.Encoding), Separator: text(r.Separator), Sheet: text(r.Sheet), OtherSheets: r.Others,
 		HeaderRow: r.HeaderRow, Columns: r.Columns, ColumnsSource: text(r.Source), IgnoredColumns: r.Ignored,
 		CreatedAt: i.CreatedAt, FinishedAt: instant(i.FinishedAt),

@@ -125,7 +125,7 @@ func TestImportMapping(t *testing.T) {
 	a.g.Time.Advance(time.Second)
 	imp = as[Import](t, a.upload("", file), 202)
 	work()
-	if imp = as[Import](t, a.get(importsPath+"/"+imp.ID, a.school), 200); imp.State != "done" || imp.ColumnsSource != "remembered" || imp.Unchanged != 3 {
+	if imp = as[Import](t, a.get(importsPath+"/"+imp.ID, a.school), 200); imp.State != "done" || imp.ColumnsSource != "remembered" || imp.Existed != 3 {
 		t.Errorf("the next file: %+v %+v", imp, imp.Failure)
 	}
 	for query, want := range map[string]string{

@@ -31,7 +31,21 @@ type item struct {
 	notice gateway.Notice
 	found  []gateway.ImportError
 	bad    bool
-	cells  map[field]string // for the hints of what is found later
+	cells  []cellText // for the hints of what is found later
+}
+
+type cellText struct {
+	f    field
+	text string
+}
+
+func (it *item) cell(f field) string {
+	for _, c := range it.cells {
+		if c.f == f {
+			return c.text
+		}
+	}
+	return ""
 }
 
 func (it *item) add(names []string, at int, f field, value string, bad fault, warning bool) {
@@ -187,7 +201,7 @@ func (s *source) next() (*item, error) {
 
 // item reads one row; nil when it only repeats the header or sums up.
 func (s *source) item(row *sheet.Row) *item {
-	it := &item{row: row.Number, cells: map[field]string{}}
+	it := &item{row: row.Number, cells: make([]cellText, 0, 14)}
 	if row.Err != nil {
 		it.add(nil, -1, "", "", fault{row.Err.Code, row.Err.Message}, false)
 		return it
@@ -223,7 +237,7 @@ func (s *source) item(row *sheet.Row) *item {
 	// value reads a field; required fields must not be empty.
 	value := func(f field, required, mayMerge bool, read func(sheet.Cell) *fault) {
 		c, i := get(f)
-		it.cells[f] = c.Text
+		it.cells = append(it.cells, cellText{f, c.Text})
 		bad := cellFault(c, mayMerge)
 		if bad == nil && clean(c.Text) == "" {
 			if !required {
@@ -305,6 +319,9 @@ func (s *source) skip(row *sheet.Row) bool {
 	if i, ok := s.cols.at[fFiscalCode]; ok && i < len(row.Cells) {
 		code = clean(row.Cells[i].Text)
 	}
+	if len(code) == 16 && code[15] >= 'A' && digits(code[6:8]) {
+		return false // the rule: a code in its place
+	}
 	if f, _ := fieldOf(code); f == fFiscalCode {
 		return true
 	}
@@ -322,10 +339,10 @@ func (s *source) warn(it *item, row *sheet.Row, names []string, at map[field]int
 		return -1
 	}
 	if it.in.DueDate < s.today.String() && !it.in.PayableAfterDue {
-		it.add(names, column(fDueDate), fDueDate, it.cells[fDueDate], fault{"past", "la scadenza è passata: l'avviso sarebbe già scaduto"}, true)
+		it.add(names, column(fDueDate), fDueDate, it.cell(fDueDate), fault{"past", "la scadenza è passata: l'avviso sarebbe già scaduto"}, true)
 	}
 	if thousands {
-		it.add(names, column(fAmount), fAmount, it.cells[fAmount], fault{"thousands", "il punto è stato letto come separatore delle migliaia: l'importo è " + it.in.Amount.Italian() + " euro"}, true)
+		it.add(names, column(fAmount), fAmount, it.cell(fAmount), fault{"thousands", "il punto è stato letto come separatore delle migliaia: l'importo è " + it.in.Amount.Italian() + " euro"}, true)
 	}
 	if !nameFits {
 		it.add(names, column(fFullName), fFullName, it.in.DebtorName, fault{"name_mismatch", "il nome non sembra quello del codice fiscale: controlla che le colonne non siano slittate"}, true)
@@ -402,7 +419,7 @@ func (it *item) prepare(svc *gateway.Service, school gateway.School, s *source) 
 		if message == "" {
 			message = "il valore non va bene"
 		}
-		it.add(s.cols.names, s.column(f), f, it.cells[f], fault{w.Code, message}, false)
+		it.add(s.cols.names, s.column(f), f, it.cell(f), fault{w.Code, message}, false)
 	}
 }
 

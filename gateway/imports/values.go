@@ -19,6 +19,14 @@ type fault struct{ code, text string }
 
 // clean drops blanks of all kinds around a text and in it.
 func clean(s string) string {
+	plain := true
+	for i := 0; i < len(s) && plain; i++ {
+		// Most cells need nothing: no blank at the ends, none beside another.
+		plain = s[i] > ' ' && s[i] < 0x80 || s[i] == ' ' && i > 0 && i < len(s)-1 && s[i-1] != ' '
+	}
+	if plain {
+		return s
+	}
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == '\u00a0' || r == '\u202f' || r == '\u200b' || r == '\ufeff' }), " ")
 }
 
