@@ -164,8 +164,9 @@ func (s *Service) LogIn(ctx context.Context, username, password string) (Account
 	return a, nil
 }
 
-// ChangePassword replaces the password after checking the old one.
-func (s *Service) ChangePassword(ctx context.Context, id, old, new string) error {
+// ChangePassword replaces the password after checking the old one, and ends all
+// log-ins but the one where it is changed.
+func (s *Service) ChangePassword(ctx context.Context, id, login, old, new string) error {
 	a, err := s.Account(ctx, id)
 	if err != nil {
 		return err
@@ -188,7 +189,10 @@ func (s *Service) ChangePassword(ctx context.Context, id, old, new string) error
 			return err
 		}
 		a.Password, a.MustChange, a.PasswordUntil, a.PasswordUsed = hash, false, time.Time{}, false
-		return tx.SaveAccount(a)
+		if err := tx.SaveAccount(a); err != nil {
+			return err
+		}
+		return tx.EndOtherLogins(id, login, s.clock.Now())
 	})
 }
 
@@ -228,11 +232,12 @@ func (s *Service) Account(ctx context.Context, id string) (Account, error) {
 	return a, err
 }
 
-// RememberChoice keeps what the family paid with, to offer it first next time.
+// RememberChoice keeps what the family paid with, to offer it first next time,
+// where the family consents.
 func (s *Service) RememberChoice(ctx context.Context, id string, m Method, psp PSPID) error {
 	return s.store.Update(ctx, func(tx Tx) error {
 		a, err := tx.Account(id)
-		if err != nil || a.LastMethod == m && a.LastPSP == psp {
+		if err != nil || !a.ChoiceConsent || a.LastMethod == m && a.LastPSP == psp {
 			return err
 		}
 		a.LastMethod, a.LastPSP = m, psp

@@ -100,6 +100,31 @@ func (s *Service) newServiceCode() string {
 	return string(b[:])
 }
 
+// Contributions lists a school's contributions that take gifts now, by due date.
+func (s *Service) Contributions(ctx context.Context, school SchoolCode) ([]Contribution, error) {
+	var list []Contribution
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		list, err = tx.Contributions(school)
+		return err
+	})
+	now := s.clock.Now()
+	return slices.DeleteFunc(list, func(c Contribution) bool { return c.Closed || !now.Before(c.DueDate.Deadline()) }), err
+}
+
+// ContributingSchools lists the schools that have such contributions, by name.
+func (s *Service) ContributingSchools(ctx context.Context) ([]School, error) {
+	var all []School
+	var codes []SchoolCode
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		if codes, err = tx.ContributingSchools(DateIn(s.clock.Now())); err != nil {
+			return err
+		}
+		all, err = tx.Schools()
+		return err
+	})
+	return slices.DeleteFunc(all, func(x School) bool { return !slices.Contains(codes, x.Code) }), err
+}
+
 // Gift is what somebody wants to give.
 type Gift struct {
 	// School is whom the demand was sent to; empty where the service code alone

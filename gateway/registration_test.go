@@ -177,11 +177,11 @@ func TestRegistration(t *testing.T) {
 			t.Errorf("a provisional password opens twice: %v", err)
 		}
 		for _, weak := range []string{"Lucia2026", "luciaverdi1A", "Password1", "short1A"} {
-			if err := g.ChangePassword(ctx, a.ID, f.Password, weak); !errors.Is(err, gateway.ErrWeakPassword) {
+			if err := g.ChangePassword(ctx, a.ID, "", f.Password, weak); !errors.Is(err, gateway.ErrWeakPassword) {
 				t.Errorf("password %q: %v, want ErrWeakPassword", weak, err)
 			}
 		}
-		if err := g.ChangePassword(ctx, a.ID, f.Password, "Tre-Gatti-9"); err != nil {
+		if err := g.ChangePassword(ctx, a.ID, "", f.Password, "Tre-Gatti-9"); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {

@@ -60,6 +60,11 @@ type Account struct {
 	LastMethod Method // what the family chose last
 	LastPSP    PSPID
 	CreatedAt  time.Time
+	// ConsentsAt is when the family last said what it consents to; zero while it
+	// was never asked.
+	ConsentsAt    time.Time
+	MailConsent   bool // to mails about notices
+	ChoiceConsent bool // to our keeping LastMethod and LastPSP
 	// Failures and LockedUntil slow down guessing.
 	Failures    int
 	LockedUntil time.Time

@@ -17,6 +17,7 @@ import (
 type School struct {
 	Code         SchoolCode
 	Name         string
+	Town         string // where it is, for families that search it; may be empty
 	IBAN         IBAN
 	Segregation  iuv.Segregation // codice di segregazione
 	Broker       string          // intermediary's fiscal code (idBrokerPA)
@@ -70,7 +71,7 @@ var (
 // NewSchool is a school as a person typed it.
 type NewSchool struct {
 	Code, Name, IBAN, Segregation, Broker, Station      string
-	Mechanograph, CBILL, Taxonomy, HelpText             string
+	Mechanograph, CBILL, Taxonomy, HelpText, Town       string
 	PostalAccount, PostalIBAN, PostalHolder, PostalAuth string
 }
 
@@ -177,6 +178,9 @@ func (s *Service) checkSchool(in NewSchool) (School, error) {
 	}
 	if school.HelpText = clean(in.HelpText); utf8.RuneCountInString(school.HelpText) > 300 {
 		bad.Add("help_text", "length", "at most 300 characters")
+	}
+	if school.Town = clean(in.Town); utf8.RuneCountInString(school.Town) > 80 {
+		bad.Add("town", "length", "at most 80 characters")
 	}
 	school.Postal = checkPostal(in, &bad)
 	return school, bad.Err()

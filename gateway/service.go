@@ -43,6 +43,7 @@ type Config struct {
 	LinkKey []byte
 	// AllowPrivateTargets lets webhooks be on private addresses, and on http.
 	AllowPrivateTargets bool
+	HelpMail            string // where questions of families go; empty: none are taken
 }
 
 // Service moves notices, carts, attempts and receipts. It is safe for

@@ -144,8 +144,17 @@ type Tx interface {
 	// SchoolsByPostalAccount lists the schools whose bulletins pay into the
 	// account, by code: several may share one.
 	SchoolsByPostalAccount(account string) ([]School, error)
+	// UnremindedNotices lists open notices due in a span of days, both included,
+	// and issued before a moment, for whose day nobody was reminded yet. Those
+	// that stay payable after their day are left out: nothing is lost by waiting.
+	UnremindedNotices(from, to Date, issuedBefore time.Time, limit int) ([]Reminder, error)
+	// MarkReminded is false when the reminder was marked before.
+	MarkReminded(r Reminder, at time.Time) (bool, error)
 	InsertContribution(Contribution) error // ErrConflict: its service code is taken
 	LockContribution(service string) (Contribution, error)
+	Contributions(school SchoolCode) ([]Contribution, error) // by due date
+	// ContributingSchools are those with a contribution open on a day.
+	ContributingSchools(today Date) ([]SchoolCode, error)
 
 	PutPupil(Pupil) error
 	Pupil(school SchoolCode, id string) (Pupil, error)
@@ -167,11 +176,31 @@ type Tx interface {
 	// ClassNotices lists notices of the classes that payers with this code are
 	// delegates of, both given since an instant, newest first, without drafts.
 	ClassNotices(code FiscalCode, since, now time.Time, limit int) ([]ClassNotice, error)
+	// PupilsOfFamily lists the pupils that a payer with this code is linked to, in
+	// all schools, by school and id.
+	PupilsOfFamily(code FiscalCode) ([]Pupil, error)
 	InsertAccount(Account) error // ErrConflict: user name or code taken
 	Account(id string) (Account, error)
 	AccountByUsername(username string) (Account, error)
 	AccountByCode(FiscalCode) (Account, error)
 	SaveAccount(Account) error
+	// DeleteAccount forgets an account with its log-ins, basket and what it asked
+	// for; the carts it paid stay.
+	DeleteAccount(id string) error
+	// InsertLogin forgets the account's log-ins that were last seen before forget.
+	InsertLogin(l Login, forget time.Time) error
+	Login(id string) (Login, error)
+	// Logins lists the account's that have not ended, newest first: seen since
+	// seenFrom, begun since from.
+	Logins(account string, seenFrom, from time.Time) ([]Login, error)
+	TouchLogin(id string, at time.Time) error
+	EndLogin(account, id string, at time.Time) error // ErrNotFound: another's, or ended
+	EndOtherLogins(account, kept string, at time.Time) error
+	PutEmailChange(EmailChange) error // replaces the account's earlier one
+	EmailChange(token [sha256.Size]byte) (EmailChange, error)
+	DeleteEmailChange(account string) error
+	SaveBasket(account string, list []NoticeRef) error
+	Basket(account string) ([]NoticeRef, error)
 
 	InsertRegistration(Registration) error
 	LockRegistration(id string) (Registration, error)
@@ -307,9 +336,12 @@ const (
 	EventReceiptRecorded EventKind = "receipt.recorded"
 	EventReceiptAnomaly  EventKind = "receipt.anomaly"
 	EventImportFinished  EventKind = "import.finished"
-	EventPaymentStarted  EventKind = "payment.started"
-	EventPaymentEnded    EventKind = "payment.ended"
-	EventRefundChanged   EventKind = "refund.changed"
+	// EventNoticeDue says that a notice falls due soon and is not paid. Families
+	// are told of it, programs not.
+	EventNoticeDue      EventKind = "reminder.due"
+	EventPaymentStarted EventKind = "payment.started"
+	EventPaymentEnded   EventKind = "payment.ended"
+	EventRefundChanged  EventKind = "refund.changed"
 )
 
 // Event is one line of a notice's history. Only added.

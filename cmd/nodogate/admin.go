@@ -100,7 +100,7 @@ func schoolCommand(ctx context.Context, c cli, args []string) error {
 		for name, p := range map[string]*string{
 			"fiscal-code": &in.Code, "name": &in.Name, "iban": &in.IBAN, "segregation-code": &in.Segregation,
 			"broker": &in.Broker, "station": &in.Station, "mechanographic-code": &in.Mechanograph, "cbill": &in.CBILL,
-			"taxonomy": &in.Taxonomy, "help-text": &in.HelpText, "postal-account": &in.PostalAccount,
+			"taxonomy": &in.Taxonomy, "help-text": &in.HelpText, "town": &in.Town, "postal-account": &in.PostalAccount,
 			"postal-iban": &in.PostalIBAN, "postal-holder": &in.PostalHolder, "postal-authorization": &in.PostalAuth,
 		} {
 			fs.StringVar(p, name, "", name)

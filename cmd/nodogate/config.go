@@ -47,6 +47,7 @@ type config struct {
 	TLSKey         string   `env:"NODOGATE_TLS_KEY"`
 	AllowPrivate   bool     `env:"NODOGATE_ALLOW_PRIVATE_TARGETS" envDefault:"false"`
 	HelpText       string   `env:"NODOGATE_HELP_TEXT"`
+	HelpMail       string   `env:"NODOGATE_HELP_MAIL"`
 	Broker         string   `env:"NODOGATE_BROKER"`
 	Station        string   `env:"NODOGATE_STATION"`
 	Faces          []string `env:"NODOGATE_FACES" envDefault:"creditor,node"`
@@ -298,6 +299,11 @@ func (cfg config) checkServe() error {
 		}
 	case cfg.AFMKey != "":
 		add("NODOGATE_AFM_KEY goes with NODOGATE_AFM_URL")
+	}
+	if cfg.HelpMail != "" {
+		if a, err := mail.ParseAddress(cfg.HelpMail); err != nil || a.Address != cfg.HelpMail {
+			add("NODOGATE_HELP_MAIL must be an address like assistenza@pagamenti.example")
+		}
 	}
 	if cfg.set["NODOGATE_PSPS"] {
 		if _, err := os.Stat(cfg.PSPs); err != nil {

@@ -51,6 +51,9 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 	if cfg.HelpText == "" {
 		cfg.HelpText = "Questa è una dimostrazione: nessuno risponde al telefono, e nessun denaro si muove."
 	}
+	if cfg.HelpMail == "" {
+		cfg.HelpMail = "assistenza@famiglie.example" // becomes a file, as all mails of the demo
+	}
 	if err := cfg.checkServe(); err != nil {
 		return err
 	}
@@ -300,10 +303,10 @@ func (d *demoFile) seed(ctx context.Context, n *node) error {
 	svc := n.service
 	for _, s := range []gateway.NewSchool{
 		{Code: string(demoSchool), Name: "Istituto Comprensivo Grosseto 6", IBAN: "IT60X0542811101000000123456", Segregation: "01",
-			Station: string(demoSchool) + "_01", Mechanograph: "GRIC83000X", HelpText: "Segreteria, dal lunedì al venerdì 10-12, telefono 0564 000001",
+			Station: string(demoSchool) + "_01", Mechanograph: "GRIC83000X", Town: "Grosseto", HelpText: "Segreteria, dal lunedì al venerdì 10-12, telefono 0564 000001",
 			PostalAccount: "1007214826", PostalIBAN: "IT15L0760117400001007214826", PostalHolder: "Istituto Comprensivo Grosseto 6", PostalAuth: "AUT. DB/0000/XXX 00001 DEL 01/09/2026"},
 		{Code: string(demoLiceo), Name: "Liceo Galileo Galilei", IBAN: "IT45R0760103200000000001016", Segregation: "02",
-			Station: string(demoLiceo) + "_01", Mechanograph: "GRPS01000A", HelpText: "Ufficio didattica, lunedì e giovedì 9-11, telefono 0564 000002",
+			Station: string(demoLiceo) + "_01", Mechanograph: "GRPS01000A", Town: "Follonica", HelpText: "Ufficio didattica, lunedì e giovedì 9-11, telefono 0564 000002",
 			PostalAccount: "1016", PostalIBAN: "IT45R0760103200000000001016", PostalHolder: "Liceo Galileo Galilei", PostalAuth: "AUT. DB/0000/XXX 00000 DEL 01/09/2026"},
 	} {
 		if _, _, err := svc.AddSchool(ctx, operator, s); err != nil {
@@ -364,6 +367,7 @@ func (d *demoFile) addFamilies(ctx context.Context, svc *gateway.Service) (gatew
 		a, err := svc.AddAccount(ctx, gateway.Account{
 			Username: strings.ToLower(who.first + "." + who.last), Code: who.code(), FirstName: who.first, LastName: who.last,
 			Email: strings.ToLower(who.first+"."+who.last) + "@famiglie.example", Proven: true, Language: "it",
+			ConsentsAt: svc.Now(), MailConsent: true, ChoiceConsent: true,
 		}, demoPassword)
 		if err != nil {
 			return gateway.Account{}, err

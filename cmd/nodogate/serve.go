@@ -162,7 +162,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	n.service, err = gateway.New(gateway.Config{
 		Store: n.store, PSPs: set, Clock: n.clock, Log: log, Reg: n.reg,
-		WriteReceipt: writeReceipt, Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText, LinkKey: n.linkKey[:],
+		WriteReceipt: writeReceipt, Broker: cfg.Broker, Station: cfg.Station, PublicURL: n.public, HelpText: cfg.HelpText, HelpMail: cfg.HelpMail, LinkKey: n.linkKey[:],
 		AllowPrivateTargets: cfg.AllowPrivate,
 	})
 	if err != nil {
@@ -188,7 +188,8 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	pages, err := portal.New(portal.Config{
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
-		Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, Bulletin: bulletinPDF, FormActions: n.providers.formActions, Observe: observe, TrustedProxies: cfg.TrustedProxies,
+		Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, Bulletin: bulletinPDF, Attest: attestationPDF,
+		FormActions: n.providers.formActions, Observe: observe, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err
@@ -452,6 +453,10 @@ func (n *node) jobs(ctx context.Context) error {
 			_, err := n.service.ExpireNotices(ctx)
 			return err
 		})
+		n.do(ctx, "remind of what falls due", func(ctx context.Context) error {
+			_, err := n.service.Remind(ctx)
+			return err
+		})
 		n.do(ctx, "drop old records", func(ctx context.Context) error { return n.store.DropExpired(ctx, n.clock.Now()) })
 		n.do(ctx, "drop files of old imports", n.service.SweepImports)
 		n.do(ctx, "drop old sessions", func(ctx context.Context) error {
@@ -544,6 +549,29 @@ func receiptPDF(r gateway.Receipt, school gateway.School) ([]byte, error) {
 func bulletinPDF(list []gateway.Bulletin) ([]byte, error) {
 	var b bytes.Buffer
 	err := bollettino.Print(&b, list)
+	return b.Bytes(), err
+}
+
+// attestationPDF prints who paid what for whom.
+func attestationPDF(a portal.Attestation) ([]byte, error) {
+	person := func(p portal.AttestedPerson) receiptspdf.Person {
+		return receiptspdf.Person{Name: p.Name, Code: string(p.Code)}
+	}
+	doc := receiptspdf.Attestation{Year: a.Year, Pupil: person(a.Pupil)}
+	for _, p := range a.Payments {
+		line := receiptspdf.Payment{
+			School: receiptspdf.School{Name: p.School.Name, Code: string(p.School.Code)}, Number: p.Notice.Number.Grouped(),
+			Description: p.Notice.Description, Class: p.Notice.Debtor.Class, PaidAt: p.PaidAt, Amount: p.Receipt.Content.Amount,
+			Method: p.Receipt.Content.Method, PSP: p.Receipt.Content.PSP.Name, ReceiptID: p.Receipt.Content.ID,
+		}
+		if p.Payer != nil {
+			payer := person(*p.Payer)
+			line.Payer = &payer
+		}
+		doc.Payments = append(doc.Payments, line)
+	}
+	var b bytes.Buffer
+	err := receiptspdf.WriteAttestation(&b, doc)
 	return b.Bytes(), err
 }
 

@@ -100,7 +100,8 @@ func (g *Gateway) open(address string, psps gateway.PSPs, now func() time.Time) 
 	must(t, err)
 	g.Service, err = gateway.New(gateway.Config{
 		Store: g.Store, PSPs: psps, Clock: gateway.NewClock(now, time.Time{}), Reg: g.Reg,
-		PublicURL: public, HelpText: "Segreteria, 0564 000000", LinkKey: []byte("thirty-two bytes of a test's key"), AllowPrivateTargets: true,
+		PublicURL: public, HelpText: "Segreteria, 0564 000000", HelpMail: "assistenza@pagamenti.example",
+		LinkKey: []byte("thirty-two bytes of a test's key"), AllowPrivateTargets: true,
 		WriteReceipt: func(to gateway.Addressee, r receipts.Receipt) []byte {
 			return receiptsxml.Write(pagopa.Target{PA: string(to.School), Broker: to.Broker, Station: to.Station}, r)
 		},
@@ -235,7 +236,8 @@ func (g *Gateway) FamilyOf(username string, code gateway.FiscalCode, first, last
 		payer := gateway.Payer{School: p.School, ID: username, Code: code, FirstName: first, LastName: last, Email: username + "@example.org", Language: "it"}
 		must(g.T, g.PutPayer(ctx, Operator, payer, p.ID, "guardian"))
 	}
-	a, err := g.AddAccount(ctx, gateway.Account{Username: username, Code: code, FirstName: first, LastName: last, Email: username + "@example.org", Proven: true, Language: "it"}, Password)
+	a, err := g.AddAccount(ctx, gateway.Account{Username: username, Code: code, FirstName: first, LastName: last, Email: username + "@example.org", Proven: true, Language: "it",
+		ConsentsAt: Start, MailConsent: true, ChoiceConsent: true}, Password)
 	must(g.T, err)
 	return a
 }

@@ -18,6 +18,7 @@ import (
 var mailFor = map[gateway.EventKind]string{
 	gateway.EventNoticeIssued: templateIssued,
 	gateway.EventNoticePaid:   templatePaid,
+	gateway.EventNoticeDue:    templateReminder,
 }
 
 // mailPayload is the JSON of an outbox row of kind "mail". It holds ids only:

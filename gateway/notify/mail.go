@@ -9,9 +9,7 @@ import (
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
-	"io/fs"
 	"net/mail"
-	"path"
 	"slices"
 	"strings"
 	texttemplate "text/template"
@@ -21,6 +19,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
 )
 
 // Mailer hands a mail over. An error that wraps ErrPermanent is not tried again;
@@ -34,30 +33,44 @@ type Mail struct {
 	ID      string // of the outbox row: the same on each try
 	From    mail.Address
 	To      string
+	ReplyTo string // empty: nobody answers
 	Date    time.Time
 	Subject string
 	Text    string
 	HTML    string
 }
 
-// Names of mails. Stored and shown in a metric: never renamed.
+// Names of mails about a notice. Stored and shown in a metric: never renamed.
 const (
-	templateIssued = "notice_issued"
-	templatePaid   = "notice_paid"
+	templateIssued   = "notice_issued"
+	templatePaid     = "notice_paid"
+	templateReminder = "notice_reminder"
 
 	templateUnknown = "unknown" // in the metric only
 )
 
-var templateNames = []string{templateIssued, templatePaid}
+// noticeMails are the mails about a notice, letters those to an address.
+var (
+	noticeMails   = []string{templateIssued, templatePaid, templateReminder}
+	letters       = []string{gateway.LetterEmailChange, gateway.LetterEmailChanged, gateway.LetterHelp}
+	templateNames = append(slices.Clone(noticeMails), letters...)
+)
 
 // sendMail looks up what the row names and sends the mail; it says in template
 // which one it was.
 func (w *Worker) sendMail(ctx context.Context, m gateway.Message, template *string) (outcome, error) {
 	var p mailPayload
-	if json.Unmarshal(m.Payload, &p) != nil || p.Number.IsZero() {
+	if json.Unmarshal(m.Payload, &p) != nil {
 		return "", fmt.Errorf("mail: %w: unreadable payload", ErrPermanent)
 	}
-	if !slices.Contains(templateNames, p.Template) {
+	if slices.Contains(letters, p.Template) {
+		*template = p.Template
+		return w.sendLetter(ctx, m)
+	}
+	if p.Number.IsZero() {
+		return "", fmt.Errorf("mail: %w: unreadable payload", ErrPermanent)
+	}
+	if !slices.Contains(noticeMails, p.Template) {
 		return "", errors.New("mail: unknown template") // of a newer version, perhaps
 	}
 	*template = p.Template
@@ -69,32 +82,57 @@ func (w *Worker) sendMail(ctx context.Context, m gateway.Message, template *stri
 	if i < 0 || payers[i].Email == "" {
 		return dropped, nil // the school has ended the link, or has no address any more
 	}
+	wants, lang, err := w.cfg.Service.MailWishes(ctx, payers[i].Code)
+	if err != nil {
+		return "", err
+	}
+	if !wants {
+		return dropped, nil // the family said no
+	}
+	if lang == "" {
+		lang = payers[i].Language
+	}
 	f, err := w.facts(ctx, p, pupil)
 	if err != nil || f == nil {
 		return dropped, err
 	}
-	words, ok := w.words[payers[i].Language]
-	if !ok {
-		words = w.words[defaultLanguage]
-	}
 	out := Mail{ID: m.ID, From: w.from, To: payers[i].Email, Date: m.At}
-	if err := words.render(p.Template, f, &out); err != nil {
+	if err := w.language(lang).noticeMail(p.Template, f, &out); err != nil {
 		return "", err
 	}
 	return sent, w.cfg.Mailer.Send(ctx, out)
 }
 
-// facts is all that a mail may show: no code and no surname of a person. Every
-// text is one line.
+func (w *Worker) sendLetter(ctx context.Context, m gateway.Message) (outcome, error) {
+	var l gateway.Letter
+	if json.Unmarshal(m.Payload, &l) != nil || l.To == "" {
+		return "", fmt.Errorf("mail: %w: unreadable payload", ErrPermanent)
+	}
+	out := Mail{ID: m.ID, From: w.from, To: l.To, ReplyTo: l.ReplyTo, Date: m.At}
+	if err := w.language(l.Language).letter(l, &out); err != nil {
+		return "", err
+	}
+	return sent, w.cfg.Mailer.Send(ctx, out)
+}
+
+func (w *Worker) language(code string) language {
+	if l, ok := w.words[code]; ok {
+		return l
+	}
+	return w.words[defaultLanguage]
+}
+
+// facts is all that a mail about a notice may show: no code and no surname of a
+// person. Every text is one line.
 type facts struct {
 	School, SchoolCode string
 	Child              string // first name; empty when it is addressed to the payer
 	Description        string
-	Amount             string
-	Due                string
-	Number             string // in groups of four
-	Link               string // the notice's page, or the receipt's
-	PaidOn             string
+	Amount             money.Cents
+	DueDate, PaidDate  gateway.Date // PaidDate is zero before
+	Due                string       // as the language writes it
+	Number             string       // in groups of four
+	Link               string       // the notice's page, or the receipt's
 	Help               string
 }
 
@@ -115,13 +153,17 @@ func (w *Worker) facts(ctx context.Context, p mailPayload, pupil gateway.Pupil) 
 	}
 	f := facts{
 		School: oneLine(school.Name), SchoolCode: string(school.Code), Child: oneLine(pupil.FirstName),
-		Description: oneLine(n.Description), Amount: n.Amount.Italian(), Due: n.DueDate.Italian(),
+		Description: oneLine(n.Description), Amount: n.Amount, DueDate: n.DueDate,
 		Number: n.Number.Grouped(), Help: oneLine(help),
+		Link: w.cfg.Service.PublicURL("/avvisi/" + string(p.School) + "/" + p.Number.String()),
 	}
-	if p.Template == templateIssued {
-		f.Link = w.cfg.Service.PublicURL("/avvisi/" + string(p.School) + "/" + p.Number.String())
+	switch p.Template {
+	case templateIssued, templateReminder:
 		if n.Payable(w.cfg.Service.Now()) != nil {
 			return nil, nil
+		}
+		if p.Template == templateReminder && n.Payment != nil {
+			return nil, nil // it is being paid
 		}
 		return &f, nil
 	}
@@ -129,8 +171,8 @@ func (w *Worker) facts(ctx context.Context, p mailPayload, pupil gateway.Pupil) 
 	if err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
-	f.Amount = r.Content.Amount.Italian() // what was paid, not what was asked for
-	f.PaidOn = gateway.DateIn(n.PaidAt).Italian()
+	f.Amount = r.Content.Amount // what was paid, not what was asked for
+	f.PaidDate = gateway.DateIn(n.PaidAt)
 	f.Link = w.cfg.Service.PublicURL("/pagamenti/" + string(p.School) + "/" + p.Receipt)
 	return &f, nil
 }
@@ -142,65 +184,175 @@ func oneLine(s string) string {
 	}), " ")
 }
 
-// A folder for each language, named by its code, with the same files in each: a
-// text and an HTML template for each mail, and what they share. The frame of the
-// HTML is the same for all.
+// The structure of mails stands in templates/, their words in a folder for each
+// language, named by its code: a block for each text.
 //
 //go:embed templates
 var templates embed.FS
 
 const defaultLanguage = "it"
 
+// writing is how a language writes amounts and days.
+type writing struct{ thousands, decimal, day string }
+
+var writings = map[string]writing{
+	"it": {".", ",", "02/01/2006"},
+	"en": {",", ".", "2 Jan 2006"},
+	"de": {".", ",", "02.01.2006"},
+	"fr": {"\u00a0", ",", "02/01/2006"},
+	"sl": {".", ",", "2. 1. 2006"},
+}
+
 // language is the mails in one language.
 type language struct {
 	code string
-	text map[string]*texttemplate.Template
-	html map[string]*htmltemplate.Template
+	writing
+	words *texttemplate.Template
+	text  *texttemplate.Template
+	html  *htmltemplate.Template
 }
 
 func parseTemplates() (map[string]language, error) {
-	words := map[string]language{}
-	folders, err := fs.Glob(templates, "templates/??")
+	text, err := texttemplate.New("").Option("missingkey=error").ParseFS(templates, "templates/mail.txt")
 	if err != nil {
 		return nil, err
 	}
-	for _, folder := range folders {
-		l := language{path.Base(folder), map[string]*texttemplate.Template{}, map[string]*htmltemplate.Template{}}
-		for _, name := range templateNames {
-			l.text[name], err = texttemplate.New("").Option("missingkey=error").
-				ParseFS(templates, folder+"/shared.txt", folder+"/"+name+".txt")
-			if err != nil {
-				return nil, err
-			}
-			l.html[name], err = htmltemplate.New("").Option("missingkey=error").
-				ParseFS(templates, "templates/frame.html", folder+"/shared.html", folder+"/"+name+".html")
-			if err != nil {
-				return nil, err
-			}
-		}
-		words[l.code] = l
+	html, err := htmltemplate.New("").Option("missingkey=error").ParseFS(templates, "templates/frame.html", "templates/mail.html")
+	if err != nil {
+		return nil, err
 	}
-	return words, nil
+	all := map[string]language{}
+	for code, w := range writings {
+		words, err := texttemplate.New("").Option("missingkey=error").ParseFS(templates, "templates/"+code+"/words.txt")
+		if err != nil {
+			return nil, err
+		}
+		all[code] = language{code, w, words, text, html}
+	}
+	return all, nil
 }
 
-// render writes subject and body. The text template says the subject too.
-func (l language) render(name string, f *facts, m *Mail) error {
-	data := struct {
-		*facts
-		Language, Subject string
-	}{f, l.code, ""}
-	var subject, text, html strings.Builder
-	if err := l.text[name].ExecuteTemplate(&subject, "subject", data); err != nil {
+func (l language) day(d gateway.Date) string {
+	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Format(l.writing.day)
+}
+
+// say is one text of the language.
+func (l language) say(name string, data any) (string, error) {
+	var b strings.Builder
+	err := l.words.ExecuteTemplate(&b, name, data)
+	return b.String(), err
+}
+
+// view is what a mail shows, in words.
+type view struct {
+	Language, Top, Subject      string
+	Title, Intro, Button, Outro string
+	Link, Help                  string
+	Facts                       []fact
+	Body                        string // of a person, with its lines
+	Footer                      []string
+}
+
+type fact struct {
+	Label, Value string
+	Figure       bool
+}
+
+// speaker gathers texts and keeps the first error.
+type speaker struct {
+	l    language
+	data any
+	err  error
+}
+
+func (s *speaker) say(name string) string {
+	text, err := s.l.say(name, s.data)
+	if err != nil && s.err == nil {
+		s.err = err
+	}
+	return text
+}
+
+func (s *speaker) with(name string, data any) string {
+	text, err := s.l.say(name, data)
+	if err != nil && s.err == nil {
+		s.err = err
+	}
+	return text
+}
+
+// frame is the part of a view that every mail has.
+func (s *speaker) frame(name string) view {
+	return view{
+		Language: s.l.code, Subject: oneLine(s.say(name + ".subject")), Title: oneLine(s.say(name + ".title")),
+		Intro: s.say(name + ".intro"), Button: s.say(name + ".button"), Outro: s.say(name + ".outro"),
+	}
+}
+
+func (l language) noticeMail(name string, f *facts, m *Mail) error {
+	f.Due = l.day(f.DueDate)
+	s := &speaker{l: l, data: f}
+	v := s.frame(name)
+	v.Top, v.Link, v.Help = f.School, f.Link, s.say("help")
+	add := func(key, value string) { v.Facts = append(v.Facts, fact{Label: s.say("fact." + key), Value: value}) }
+	if f.Child != "" {
+		add("for", f.Child)
+	}
+	add("reason", f.Description)
+	digits := strings.NewReplacer(".", l.thousands, ",", l.decimal).Replace(f.Amount.Italian())
+	amount := fact{Label: s.say("fact.amount"), Value: s.with("amount", digits), Figure: true}
+	if f.PaidDate != (gateway.Date{}) {
+		amount.Label = s.say("fact.amount_paid")
+		v.Facts = append(v.Facts, amount)
+		add("paid_on", l.day(f.PaidDate))
+	} else {
+		v.Facts = append(v.Facts, amount)
+	}
+	add("due", f.Due)
+	add("number", f.Number)
+	add("school", f.School)
+	add("school_code", f.SchoolCode)
+	v.Footer = []string{s.say("why"), s.say("automatic")}
+	if s.err != nil {
+		return s.err
+	}
+	return l.write(v, m)
+}
+
+func (l language) letter(letter gateway.Letter, m *Mail) error {
+	value := func(key string) string { return oneLine(letter.Values[key]) }
+	s := &speaker{l: l, data: struct{ School, Ticket string }{value("school"), value("ticket")}}
+	v := s.frame(letter.Template)
+	v.Top, v.Link = s.say("site"), value("link")
+	if letter.Template == gateway.LetterHelp {
+		for _, key := range []string{"ticket", "topic", "school", "school_code", "from", "answer_to"} {
+			name := map[string]string{"from": "name", "answer_to": "email"}[key]
+			if name == "" {
+				name = key
+			}
+			if text := value(name); text != "" {
+				v.Facts = append(v.Facts, fact{Label: s.say("fact." + key), Value: text})
+			}
+		}
+		v.Body = letter.Values["text"]
+	} else {
+		v.Footer = []string{s.say("automatic")}
+	}
+	if s.err != nil {
+		return s.err
+	}
+	return l.write(v, m)
+}
+
+func (l language) write(v view, m *Mail) error {
+	var text, html strings.Builder
+	if err := l.text.ExecuteTemplate(&text, "mail", v); err != nil {
 		return err
 	}
-	data.Subject = oneLine(subject.String())
-	if err := l.text[name].ExecuteTemplate(&text, "mail", data); err != nil {
+	if err := l.html.ExecuteTemplate(&html, "frame", v); err != nil {
 		return err
 	}
-	if err := l.html[name].ExecuteTemplate(&html, "frame", data); err != nil {
-		return err
-	}
-	m.Subject, m.Text, m.HTML = data.Subject, text.String(), html.String()
+	m.Subject, m.Text, m.HTML = v.Subject, text.String(), html.String()
 	return nil
 }
 
@@ -212,6 +364,9 @@ func (m Mail) message() (*gomail.Msg, error) {
 		return nil, fmt.Errorf("%w: the address is not one", ErrPermanent)
 	}
 	msg.FromMailAddress(&m.From)
+	if m.ReplyTo != "" && msg.ReplyTo(m.ReplyTo) != nil {
+		return nil, fmt.Errorf("%w: the address to answer to is not one", ErrPermanent)
+	}
 	msg.Subject(m.Subject)
 	msg.SetDateWithValue(m.Date)
 	msg.SetMessageIDWithValue(m.ID + m.From.Address[strings.LastIndexByte(m.From.Address, '@'):])

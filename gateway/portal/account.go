@@ -5,6 +5,8 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -33,9 +35,8 @@ func (p *portal) login(c *gin.Context) {
 	if !p.within(c, p.guesses) {
 		return
 	}
-	ctx := c.Request.Context()
 	username, back := c.PostForm("username"), returnPath(c.PostForm("torna"), "")
-	a, err := p.svc.LogIn(ctx, username, c.PostForm("password"))
+	a, err := p.svc.LogIn(c.Request.Context(), username, c.PostForm("password"))
 	switch {
 	case errors.Is(err, gateway.ErrCredentials):
 		p.render(c, http.StatusUnauthorized, "login", loginPage{frame: p.frame(c), Return: back, Username: username, Wrong: true})
@@ -44,33 +45,90 @@ func (p *portal) login(c *gin.Context) {
 		p.fail(c, err)
 		return
 	}
-	// A new id, so that nobody who knew the old one is logged in now.
-	if err := p.sessions.RenewToken(ctx); err != nil {
+	if err := p.enter(c, a); err != nil {
 		p.fail(c, err)
 		return
+	}
+	c.Redirect(http.StatusSeeOther, returnPath(back, "/"))
+}
+
+// enter begins the session of an account whose holder has proved to be it.
+func (p *portal) enter(c *gin.Context, a gateway.Account) error {
+	ctx := c.Request.Context()
+	// A new id, so that nobody who knew the old one is logged in now.
+	if err := p.sessions.RenewToken(ctx); err != nil {
+		return err
 	}
 	if before := p.sessions.GetString(ctx, sessionAccount); before != "" && before != a.ID {
 		// Another family on the same device: what the first chose is not
 		// theirs. A guest's cart, though, stays with who logs in.
 		if err := p.sessions.Clear(ctx); err != nil {
-			p.fail(c, err)
-			return
+			return err
 		}
 	}
+	if before := p.sessions.GetString(ctx, sessionLogin); before != "" {
+		if err := p.svc.EndLogin(ctx, a.ID, before); err != nil {
+			return err
+		}
+	}
+	login, err := p.svc.Enter(ctx, a.ID, device(c.Request.UserAgent()))
+	if err != nil {
+		return err
+	}
 	p.sessions.Put(ctx, sessionAccount, a.ID)
+	p.sessions.Put(ctx, sessionLogin, login.ID)
 	if chosen := p.sessions.GetString(ctx, sessionLanguage); chosen != "" && chosen != a.Language {
 		p.keepLanguage(c, a.ID, chosen)
 	}
-	c.Redirect(http.StatusSeeOther, returnPath(back, "/"))
+	// The cart of a session that ended, together with what was chosen since.
+	left, err := p.svc.Basket(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	refs := p.refs(ctx)
+	for _, r := range left {
+		if len(refs) < gateway.MaxCartNotices && !slices.Contains(refs, r) {
+			refs = append(refs, r)
+		}
+	}
+	c.Set(accountKey, &a)
+	return p.setRefs(c, refs)
+}
+
+// device is a browser in a few words: what a family needs to tell its own apart,
+// and no more.
+func device(agent string) string {
+	pick := func(names ...[2]string) string {
+		for _, n := range names {
+			if strings.Contains(agent, n[0]) {
+				return n[1]
+			}
+		}
+		return ""
+	}
+	// Each claims to be some of those after it.
+	browser := pick([2]string{"Edg", "Edge"}, [2]string{"OPR/", "Opera"}, [2]string{"SamsungBrowser", "Samsung Internet"},
+		[2]string{"Firefox", "Firefox"}, [2]string{"FxiOS", "Firefox"}, [2]string{"CriOS", "Chrome"}, [2]string{"Chrom", "Chrome"}, [2]string{"Safari", "Safari"})
+	system := pick([2]string{"Android", "Android"}, [2]string{"iPhone", "iPhone"}, [2]string{"iPad", "iPad"}, [2]string{"Windows", "Windows"},
+		[2]string{"Mac OS", "Mac"}, [2]string{"CrOS", "ChromeOS"}, [2]string{"Linux", "Linux"})
+	return strings.Join(slices.DeleteFunc([]string{browser, system}, func(s string) bool { return s == "" }), ", ")
 }
 
 func (p *portal) logout(c *gin.Context) {
 	ctx, t := c.Request.Context(), p.tongue(c)
-	if err := p.sessions.Destroy(ctx); err != nil {
+	if err := p.svc.EndLogin(ctx, account(c).ID, p.sessions.GetString(ctx, sessionLogin)); err != nil {
 		p.fail(c, err)
 		return
 	}
-	to := "/accesso"
+	p.leave(c, t, "/accesso")
+}
+
+// leave ends the session and goes on in its language.
+func (p *portal) leave(c *gin.Context, t *tongue, to string) {
+	if err := p.sessions.Destroy(c.Request.Context()); err != nil {
+		p.fail(c, err)
+		return
+	}
 	if t != p.asked(c.Request) {
 		to += "?lang=" + t.code // the session that kept it is gone
 	}
@@ -100,7 +158,7 @@ func (p *portal) changePassword(c *gin.Context) {
 	case wanted == before:
 		page.Error = "same"
 	default:
-		switch err := p.svc.ChangePassword(ctx, a.ID, before, wanted); {
+		switch err := p.svc.ChangePassword(ctx, a.ID, p.sessions.GetString(ctx, sessionLogin), before, wanted); {
 		case errors.Is(err, gateway.ErrWeakPassword):
 			page.Error = "weak"
 		case errors.Is(err, gateway.ErrCredentials):
@@ -124,15 +182,48 @@ func (p *portal) changePassword(c *gin.Context) {
 	c.Redirect(http.StatusSeeOther, "/area-riservata")
 }
 
-type profilePage struct {
+type consentsPage struct {
 	frame
-	Username, Email, Code string // Code with its middle hidden
-	Error                 string // for the form; always empty here
+	First  bool // never asked before
+	Return string
+	Mail   bool
+	Choice bool
+	At     any // when it was last said
 }
 
-func (p *portal) profile(c *gin.Context) {
+func (p *portal) consents(c *gin.Context) {
 	a := account(c)
-	p.render(c, http.StatusOK, "profile", profilePage{
-		frame: p.frame(c), Username: a.Username, Email: a.Email, Code: a.Code.LogValue().String(),
+	p.render(c, http.StatusOK, "consents", consentsPage{
+		frame: p.frame(c), First: a.ConsentsAt.IsZero(), Return: returnPath(c.Query("torna"), ""),
+		Mail: a.MailConsent, Choice: a.ChoiceConsent, At: a.ConsentsAt,
 	})
+}
+
+// setConsents takes the first answer, to all at once, and later ones, to one.
+func (p *portal) setConsents(c *gin.Context) {
+	a := account(c)
+	mails, choice := a.MailConsent, a.ChoiceConsent
+	switch c.PostForm("consenso") {
+	case "tutti":
+		mails, choice = true, true
+	case "nessuno":
+		mails, choice = false, false
+	case "email":
+		mails = c.PostForm("valore") == "si"
+	case "scelta":
+		choice = c.PostForm("valore") == "si"
+	default:
+		p.problem(c, http.StatusBadRequest)
+		return
+	}
+	if err := p.svc.SetConsents(c.Request.Context(), a.ID, mails, choice); err != nil {
+		p.fail(c, err)
+		return
+	}
+	if a.ConsentsAt.IsZero() {
+		c.Redirect(http.StatusSeeOther, returnPath(c.PostForm("torna"), "/"))
+		return
+	}
+	p.tell(c, "consents")
+	c.Redirect(http.StatusSeeOther, "/consensi")
 }

@@ -38,6 +38,7 @@ var kinds = map[string]string{
 	".js":    "text/javascript; charset=utf-8",
 	".svg":   "image/svg+xml",
 	".woff2": "font/woff2",
+	".jpg":   "image/jpeg",
 	".txt":   "text/plain; charset=utf-8",
 }
 

@@ -68,6 +68,13 @@ func config(t *testing.T, g *gatewaytest.Gateway) portal.Config {
 			}
 			return fmt.Appendf(nil, "%%PDF of %s", strings.Join(names, "; ")), nil
 		},
+		Attest: func(a portal.Attestation) ([]byte, error) {
+			payer := "nobody"
+			if p := a.Payments[0].Payer; p != nil {
+				payer = p.Name + " " + string(p.Code)
+			}
+			return fmt.Appendf(nil, "%%PDF %d of %s %s: %d paid by %s", a.Year, a.Pupil.Name, a.Pupil.Code, len(a.Payments), payer), nil
+		},
 		FormActions: func() []string { return []string{"https://psp.example"} },
 	}
 }
@@ -266,7 +273,7 @@ func (p *page) check() {
 		}
 	}
 	for _, n := range all(p.doc, func(*html.Node) bool { return true }) {
-		if n.Data == "input" && attr(n, "type") != "hidden" && !labels[attr(n, "id")] {
+		if slices.Contains([]string{"input", "select", "textarea"}, n.Data) && attr(n, "type") != "hidden" && !labels[attr(n, "id")] {
 			bad("input %q has no label", attr(n, "name"))
 		}
 		for _, id := range strings.Fields(attr(n, "aria-describedby")) {
@@ -351,10 +358,22 @@ func (p *page) form(button string) (action, method string, values url.Values) {
 		for _, in := range all(f, tag("input")) {
 			switch {
 			case has(in, "disabled"):
-			case attr(in, "type") == "radio" && !has(in, "checked"):
+			case (attr(in, "type") == "radio" || attr(in, "type") == "checkbox") && !has(in, "checked"):
 			default:
 				values.Add(attr(in, "name"), attr(in, "value"))
 			}
+		}
+		for _, in := range all(f, tag("select")) {
+			options := all(in, tag("option"))
+			values.Set(attr(in, "name"), attr(options[0], "value"))
+			for _, o := range options {
+				if has(o, "selected") {
+					values.Set(attr(in, "name"), attr(o, "value"))
+				}
+			}
+		}
+		for _, in := range all(f, tag("textarea")) {
+			values.Set(attr(in, "name"), text(in))
 		}
 		return attr(f, "action"), strings.ToUpper(attr(f, "method")), values
 	}
@@ -370,7 +389,7 @@ func (p *page) submit(button string, fields ...string) *page {
 		values.Set(fields[i], fields[i+1])
 	}
 	if method == http.MethodGet {
-		return p.get(action)
+		return p.get(action + "?" + values.Encode())
 	}
 	return p.post(action, values)
 }

@@ -28,12 +28,18 @@ func (p *portal) refs(ctx context.Context) []gateway.NoticeRef {
 	return refs
 }
 
-func (p *portal) setRefs(ctx context.Context, refs []gateway.NoticeRef) {
+// setRefs fills the basket; a family's is kept beside the session too, so that
+// one that expires loses nothing.
+func (p *portal) setRefs(c *gin.Context, refs []gateway.NoticeRef) error {
 	words := make([]string, len(refs))
 	for i, r := range refs {
 		words[i] = string(r.School) + "/" + r.Number.String()
 	}
-	p.sessions.Put(ctx, sessionBasket, strings.Join(words, " "))
+	p.sessions.Put(c.Request.Context(), sessionBasket, strings.Join(words, " "))
+	if a := account(c); a != nil {
+		return p.svc.SaveBasket(c.Request.Context(), a.ID, refs)
+	}
+	return nil
 }
 
 // maxCarts is how many carts a session remembers.
@@ -159,7 +165,9 @@ func (p *portal) basket(c *gin.Context) (basket, error) {
 		b.Lines = append(b.Lines, line)
 	}
 	if len(b.Dropped) > 0 {
-		p.setRefs(ctx, b.refs())
+		if err := p.setRefs(c, b.refs()); err != nil {
+			return basket{}, err
+		}
 	}
 	if b.Waiting {
 		running, err := p.runningCarts(ctx, a)
@@ -199,7 +207,12 @@ func (p *portal) addNotice(c *gin.Context) {
 		p.fail(c, err)
 		return
 	}
-	if p.add(c, n) {
+	added, err := p.add(c, n)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	if added {
 		back := returnPath(c.PostForm("torna"), "/avvisi")
 		c.Redirect(http.StatusSeeOther, back+"#avviso-"+n.Number.String())
 		return
@@ -209,27 +222,26 @@ func (p *portal) addNotice(c *gin.Context) {
 
 // add puts a notice into the cart, and leaves a sentence for the next page. It
 // says whether the notice is in the cart now.
-func (p *portal) add(c *gin.Context, n gateway.Notice) bool {
+func (p *portal) add(c *gin.Context, n gateway.Notice) (added bool, err error) {
 	ctx, now := c.Request.Context(), p.svc.Now()
 	refs, ref := p.refs(ctx), gateway.NoticeRef{School: n.School, Number: n.Number}
-	err := n.Payable(now)
-	if err == nil && inProgress(n, now) {
-		err = gateway.ErrInProgress
+	refused := n.Payable(now)
+	if refused == nil && inProgress(n, now) {
+		refused = gateway.ErrInProgress
 	}
 	switch {
-	case err != nil:
-		p.tell(c, reason(err))
-		return false
+	case refused != nil:
+		p.tell(c, reason(refused))
+		return false, nil
 	case slices.Contains(refs, ref):
 		p.tell(c, "already")
-		return true
+		return true, nil
 	case len(refs) >= gateway.MaxCartNotices:
 		p.tell(c, "full")
-		return false
+		return false, nil
 	}
-	p.setRefs(ctx, append(refs, ref))
 	p.tell(c, "added")
-	return true
+	return true, p.setRefs(c, append(refs, ref))
 }
 
 func (p *portal) removeNotice(c *gin.Context) {
@@ -241,7 +253,10 @@ func (p *portal) removeNotice(c *gin.Context) {
 	}
 	refs := p.refs(ctx)
 	if slices.Contains(refs, ref) {
-		p.setRefs(ctx, without(refs, ref))
+		if err := p.setRefs(c, without(refs, ref)); err != nil {
+			p.fail(c, err)
+			return
+		}
 		p.tell(c, "removed")
 	}
 	c.Redirect(http.StatusSeeOther, returnPath(c.PostForm("torna"), "/carrello"))

@@ -52,7 +52,7 @@ func newSessions(store scs.Store, secure bool) *scs.SessionManager {
 	sm := scs.New()
 	sm.Store = store
 	sm.HashTokenInStore = true
-	sm.IdleTimeout, sm.Lifetime = idle, whole
+	sm.IdleTimeout, sm.Lifetime = gateway.LoginIdle, gateway.LoginWhole
 	sm.Cookie.Persist = false
 	sm.Cookie.Name = "nodogate"
 	if secure {
@@ -189,11 +189,11 @@ func (p *portal) identify(c *gin.Context) {
 	if id == "" {
 		return
 	}
-	a, err := p.svc.Account(ctx, id)
+	a, err := p.svc.SignedIn(ctx, id, p.sessions.GetString(ctx, sessionLogin))
 	switch {
 	case err == nil:
 		c.Set(accountKey, &a)
-	case errors.Is(err, gateway.ErrNotFound): // deleted meanwhile
+	case errors.Is(err, gateway.ErrNotFound): // ended elsewhere, or deleted
 		if err := p.sessions.Destroy(ctx); err != nil {
 			p.fail(c, err)
 		}
@@ -219,6 +219,13 @@ func (p *portal) admit(who access) gin.HandlerFunc {
 			p.toLogin(c)
 		case a != nil && a.MustChange && who != provisional:
 			c.Redirect(http.StatusSeeOther, "/cambio-password")
+			c.Abort()
+		case a != nil && a.ConsentsAt.IsZero() && who != provisional && who != undecided:
+			back := "/"
+			if c.Request.Method == http.MethodGet {
+				back = c.Request.URL.RequestURI()
+			}
+			c.Redirect(http.StatusSeeOther, "/consensi?torna="+url.QueryEscape(back))
 			c.Abort()
 		}
 	}
@@ -249,10 +256,12 @@ func returnPath(s, fallback string) string {
 // The keys of a session. Values are strings, so that any store can keep them.
 const (
 	sessionAccount = "account"
+	sessionLogin   = "login"  // id of the account's Login
 	sessionBasket  = "basket" // school/number, blank between
 	sessionCarts   = "carts"  // ids of carts opened in this session
 	sessionGuest   = "guest"  // identity of a guest, for idempotency
 	sessionMessage = "message"
+	sessionTicket  = "ticket" // key of the form, blank, number of the question
 	// sessionLanguage is the language chosen here.
 	sessionLanguage = "language"
 )

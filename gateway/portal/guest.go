@@ -84,7 +84,10 @@ func (p *portal) guestNotice(c *gin.Context) {
 
 func (p *portal) guestAdd(c *gin.Context) {
 	if n, ok := p.lookUp(c); ok {
-		p.add(c, n)
+		if _, err := p.add(c, n); err != nil {
+			p.fail(c, err)
+			return
+		}
 		c.Redirect(http.StatusSeeOther, "/carrello")
 	}
 }

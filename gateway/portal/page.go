@@ -63,6 +63,12 @@ type menuLink struct {
 	Current bool
 }
 
+// picture is an image with its words; without an Address there is none.
+type picture struct {
+	Address string
+	Text    template.HTML
+}
+
 // entry is a notice in a list: Back is where its forms come back to, Full says
 // that child and school do not stand in a heading above.
 type entry struct {
@@ -104,6 +110,16 @@ func pageFuncs(files *assets, t *tongue) template.FuncMap {
 		"link": func(path, address, key string) (menuLink, error) {
 			text, err := t.say(key)
 			return menuLink{address, text, path == address || address != "/" && strings.HasPrefix(path, address+"/")}, err
+		},
+		// picture is one of the manual's, in the page's language or in Italian.
+		"picture": func(name, key string) (picture, error) {
+			text, err := t.say(key)
+			for _, lang := range []string{t.code, languages[0]} {
+				if address, missing := files.address("manual/" + lang + "-" + name + ".jpg"); missing == nil {
+					return picture{address, text}, err
+				}
+			}
+			return picture{}, err
 		},
 		"entry": func(n notice, back string, full bool) entry { return entry{n, back, full} },
 	}
@@ -288,39 +304,4 @@ func (p *portal) providers(c *gin.Context) {
 		}
 	}
 	p.render(c, http.StatusOK, "providers", page)
-}
-
-type helpPage struct {
-	frame
-	Help    string // of the installation
-	Schools []schoolHelp
-}
-
-type schoolHelp struct{ Name, Help string }
-
-func (p *portal) help(c *gin.Context) {
-	ctx := c.Request.Context()
-	page := helpPage{frame: p.frame(c), Help: p.svc.HelpText()}
-	if a := account(c); a != nil && !a.MustChange {
-		list, err := p.svc.FamilyNotices(ctx, *a)
-		if err != nil {
-			p.fail(c, err)
-			return
-		}
-		var seen []gateway.SchoolCode
-		for _, n := range list {
-			if slices.Contains(seen, n.School) {
-				continue
-			}
-			seen = append(seen, n.School)
-			school, err := p.svc.School(ctx, n.School)
-			if err != nil {
-				p.fail(c, err)
-				return
-			}
-			page.Schools = append(page.Schools, schoolHelp{school.Name, school.HelpText})
-		}
-		slices.SortFunc(page.Schools, func(a, b schoolHelp) int { return strings.Compare(a.Name, b.Name) })
-	}
-	p.render(c, http.StatusOK, "help", page)
 }

@@ -274,7 +274,10 @@ func (p *portal) toPSP(c *gin.Context, cart gateway.Cart) {
 		paid = append(paid, gateway.NoticeRef{School: n.School, Number: n.Number})
 	}
 	if refs := p.refs(ctx); len(refs) > 0 {
-		p.setRefs(ctx, without(refs, paid...))
+		// The payment is open: a basket that still shows it is a small thing.
+		if err := p.setRefs(c, without(refs, paid...)); err != nil {
+			p.log.Warn("portal: basket not kept", "error", err)
+		}
 	}
 	p.rememberCart(ctx, cart.ID)
 	if cart.State == gateway.CartRedirected && cart.Redirect != "" {

@@ -29,8 +29,8 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 )
 
-// Config is what the portal is made of. Service, Sessions, PublicURL, PDF and
-// NoticePDF are required.
+// Config is what the portal is made of. Service, Sessions, PublicURL, PDF,
+// NoticePDF and Attest are required.
 type Config struct {
 	Service  *gateway.Service
 	Sessions scs.Store // a CtxStore is used as one
@@ -44,6 +44,8 @@ type Config struct {
 	NoticePDF func(ctx context.Context, n gateway.Notice, school gateway.School, language string) ([]byte, error)
 	// Bulletin prints postal bulletins; nil: none are printed.
 	Bulletin func([]gateway.Bulletin) ([]byte, error)
+	// Attest makes the document of an attestation.
+	Attest func(Attestation) ([]byte, error)
 	// FormActions are the origins of the PSPs' pages: Paga ends there, and a
 	// browser follows a form's redirect only to origins that the policy names.
 	// Asked for at each answer: PSPs come and go. Nil: there are none.
@@ -55,13 +57,6 @@ type Config struct {
 	// Observe gets every answer, for the metric of HTTP durations; may be nil.
 	Observe func(route, method string, code int, d time.Duration)
 }
-
-// Sessions end after idle without a click, and after whole in any case
-// (reliability.md, section 9).
-const (
-	idle  = 15 * time.Minute
-	whole = 8 * time.Hour
-)
 
 // maxForm is far more than any form here can fill.
 const maxForm = 64 << 10
@@ -75,11 +70,14 @@ type portal struct {
 	pdf       func(gateway.Receipt, gateway.School) ([]byte, error)
 	noticeDoc func(context.Context, gateway.Notice, gateway.School, string) ([]byte, error)
 	bulletins func([]gateway.Bulletin) ([]byte, error)
+	attest    func(Attestation) ([]byte, error)
 	log       *slog.Logger
 	observe   func(route, method string, code int, d time.Duration)
 	foreign   *http.CrossOriginProtection
 	lookups   *limiter // of notices by people without an account
 	guesses   *limiter // of passwords
+	gifts     *limiter // of notices that people make themselves
+	questions *limiter
 }
 
 // access says who may call a route.
@@ -93,6 +91,9 @@ const (
 	visitor
 	// family: somebody logged in.
 	family
+	// undecided: somebody logged in, who may not have said yet what they consent
+	// to.
+	undecided
 	// provisional: somebody logged in, and be it with a password to be changed.
 	provisional
 )
@@ -111,7 +112,15 @@ var routes = []route{
 	{"POST", "/esci", provisional, (*portal).logout},
 	{"GET", "/cambio-password", provisional, (*portal).passwordForm},
 	{"POST", "/cambio-password", provisional, (*portal).changePassword},
+	{"GET", "/consensi", undecided, (*portal).consents},
+	{"POST", "/consensi", undecided, (*portal).setConsents},
 	{"GET", "/area-riservata", family, (*portal).profile},
+	{"POST", "/area-riservata/email", family, (*portal).askEmail},
+	{"GET", "/area-riservata/email", anyone, (*portal).emailForm},
+	{"POST", "/area-riservata/email/conferma", anyone, (*portal).confirmEmail},
+	{"POST", "/area-riservata/sessioni", family, (*portal).endLogin},
+	{"GET", "/area-riservata/dati.json", family, (*portal).downloadData},
+	{"POST", "/area-riservata/elimina", family, (*portal).deleteAccount},
 
 	{"GET", "/avvisi", family, (*portal).notices},
 	{"GET", "/avvisi/:school/:number", family, (*portal).notice},
@@ -126,6 +135,9 @@ var routes = []route{
 	{"GET", "/pagamenti", family, (*portal).payments},
 	{"GET", "/pagamenti/:school/:receipt", family, (*portal).receipt},
 	{"GET", "/pagamenti/:school/:receipt/ricevuta.pdf", family, (*portal).receiptPDF},
+	{"GET", "/pagamenti/:school/:receipt/attestazione.pdf", family, (*portal).attestationPDF},
+	{"GET", "/attestazioni", family, (*portal).attestations},
+	{"GET", "/attestazioni/:year/:child", family, (*portal).yearPDF},
 
 	{"GET", "/paga", visitor, (*portal).guestForm},
 	{"POST", "/paga", visitor, (*portal).guestSearch},
@@ -135,15 +147,24 @@ var routes = []route{
 	// Whoever has the link may see what it shows.
 	{"GET", "/bollettini/:cart/:link", anyone, (*portal).bulletin},
 	{"GET", "/servizi-di-pagamento", anyone, (*portal).providers},
+	{"GET", "/versamenti-volontari", visitor, (*portal).give},
+	{"GET", "/versamenti-volontari/:school", visitor, (*portal).giveSchool},
+	{"GET", "/versamenti-volontari/:school/:contribution", visitor, (*portal).giftForm},
+	{"POST", "/versamenti-volontari/:school/:contribution", visitor, (*portal).makeGift},
+
 	{"GET", "/assistenza", anyone, (*portal).help},
+	{"POST", "/assistenza", anyone, (*portal).askHelp},
+	{"GET", "/faq", anyone, static("faq")},
+	{"GET", "/manuale", anyone, static("manual")},
 	{"GET", "/privacy", anyone, static("privacy")},
+	{"GET", "/termini", anyone, static("terms")},
 	{"GET", "/accessibilita", anyone, static("accessibility")},
 }
 
 // New makes the portal's handler. It starts no goroutine.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Service == nil || cfg.Sessions == nil || cfg.PublicURL == nil || cfg.PDF == nil || cfg.NoticePDF == nil {
-		return nil, errors.New("portal: Service, Sessions, PublicURL, PDF and NoticePDF are required")
+	if cfg.Service == nil || cfg.Sessions == nil || cfg.PublicURL == nil || cfg.PDF == nil || cfg.NoticePDF == nil || cfg.Attest == nil {
+		return nil, errors.New("portal: Service, Sessions, PublicURL, PDF, NoticePDF and Attest are required")
 	}
 	files, err := loadAssets()
 	if err != nil {
@@ -158,11 +179,14 @@ func New(cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
 	p := &portal{
-		svc: cfg.Service, tongues: tongues, pages: pages, pdf: cfg.PDF, noticeDoc: cfg.NoticePDF, bulletins: cfg.Bulletin, log: cfg.Log, observe: cfg.Observe,
-		askable: map[string]bool{},
-		foreign: http.NewCrossOriginProtection(),
-		lookups: newLimiter(rate.Every(2*time.Second), 40),
-		guesses: newLimiter(rate.Every(time.Second), 60),
+		svc: cfg.Service, tongues: tongues, pages: pages, pdf: cfg.PDF, noticeDoc: cfg.NoticePDF, bulletins: cfg.Bulletin, attest: cfg.Attest,
+		log: cfg.Log, observe: cfg.Observe,
+		askable:   map[string]bool{},
+		foreign:   http.NewCrossOriginProtection(),
+		lookups:   newLimiter(rate.Every(2*time.Second), 40),
+		guesses:   newLimiter(rate.Every(time.Second), 60),
+		gifts:     newLimiter(rate.Every(20*time.Second), 20),
+		questions: newLimiter(rate.Every(2*time.Minute), 12),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

@@ -381,7 +381,7 @@ func TestUnprovenAccountSeesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.Issue()
-	if _, err := s.AddAccount(context.Background(), gateway.Account{Username: "nuovo", Code: gatewaytest.ParentCode, FirstName: "Mario", LastName: "Rossi"}, gatewaytest.Password); err != nil {
+	if _, err := s.AddAccount(context.Background(), gateway.Account{Username: "nuovo", Code: gatewaytest.ParentCode, FirstName: "Mario", LastName: "Rossi", ConsentsAt: gatewaytest.Start}, gatewaytest.Password); err != nil {
 		t.Fatal(err)
 	}
 	b := s.browser()
@@ -709,7 +709,7 @@ func TestProvisionalPassword(t *testing.T) {
 	}
 	before := b.cookie()
 	p.submit("Cambia password", "vecchia_password", "Provvisoria1", "nuova_password", "Nuovissima1", "conferma_password", "Nuovissima1").
-		is(200, "/area-riservata").says("La password è stata cambiata", "RSS***01U")
+		is(200, "/consensi").says("La password è stata cambiata").submit("Non ora").is(200, "/area-riservata").says("RSS***01U")
 	if b.cookie() == before {
 		t.Error("the session keeps its id over a change of rights")
 	}

@@ -25,8 +25,14 @@ func TestRoutes(t *testing.T) {
 		"GET /carrello/pagamento": visitor, "POST /carrello/pagamento": visitor,
 		"GET /carrello/esito/:cart": visitor, "GET /carrello/esito/:cart/stato": visitor,
 		"GET /pagamenti": family, "GET /pagamenti/:school/:receipt": family, "GET /pagamenti/:school/:receipt/ricevuta.pdf": family,
+		"GET /pagamenti/:school/:receipt/attestazione.pdf": family, "GET /attestazioni": family, "GET /attestazioni/:year/:child": family,
 		"GET /paga": visitor, "POST /paga": visitor, "GET /paga/:school/:number": visitor, "POST /paga/:school/:number": visitor,
-		"GET /servizi-di-pagamento": anyone, "GET /bollettini/:cart/:link": anyone, "GET /assistenza": anyone, "GET /privacy": anyone, "GET /accessibilita": anyone,
+		"GET /servizi-di-pagamento": anyone, "GET /bollettini/:cart/:link": anyone, "GET /assistenza": anyone, "POST /assistenza": anyone, "GET /privacy": anyone, "GET /accessibilita": anyone,
+		"GET /faq": anyone, "GET /manuale": anyone, "GET /termini": anyone, "GET /consensi": undecided, "POST /consensi": undecided,
+		"POST /area-riservata/email": family, "GET /area-riservata/email": anyone, "POST /area-riservata/email/conferma": anyone,
+		"POST /area-riservata/sessioni": family, "GET /area-riservata/dati.json": family, "POST /area-riservata/elimina": family,
+		"GET /versamenti-volontari": visitor, "GET /versamenti-volontari/:school": visitor,
+		"GET /versamenti-volontari/:school/:contribution": visitor, "POST /versamenti-volontari/:school/:contribution": visitor,
 	}
 	for _, r := range routes {
 		name := r.method + " " + r.path

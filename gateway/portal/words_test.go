@@ -129,7 +129,7 @@ func wordsUsed(t *testing.T) used {
 				if !ok {
 					return
 				}
-				at := map[string]int{"t": 1, "choose": 1, "count": 1, "alert": 1, "link": 3}[fn.Ident]
+				at := map[string]int{"t": 1, "choose": 1, "count": 1, "alert": 1, "link": 3, "picture": 2}[fn.Ident]
 				if at == 0 {
 					return
 				}

@@ -146,8 +146,8 @@ func (t *tx) LinkPayer(l gateway.Link) error {
 
 const insertAccount = `
 INSERT INTO accounts (id, username_hash, code_hash, person_enc, password, must_change, proven, language, last_method, last_psp,
-       created_at, failures, locked_until, password_until, password_used)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+       created_at, failures, locked_until, password_until, password_used, consents_at, mail_consent, choice_consent)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     ON CONFLICT DO NOTHING`
 
 func (t *tx) InsertAccount(a gateway.Account) error {
@@ -156,7 +156,8 @@ func (t *tx) InsertAccount(a gateway.Account) error {
 		return err
 	}
 	return t.changed(gateway.ErrConflict, insertAccount, a.ID, username, hash, sealed, a.Password, a.MustChange, a.Proven, a.Language,
-		a.LastMethod, a.LastPSP, at(a.CreatedAt), a.Failures, at(a.LockedUntil), at(a.PasswordUntil), a.PasswordUsed)
+		a.LastMethod, a.LastPSP, at(a.CreatedAt), a.Failures, at(a.LockedUntil), at(a.PasswordUntil), a.PasswordUsed,
+		at(a.ConsentsAt), a.MailConsent, a.ChoiceConsent)
 }
 
 func (t *tx) sealAccount(a gateway.Account) (username, hash, sealed []byte, err error) {
@@ -170,7 +171,7 @@ func (t *tx) sealAccount(a gateway.Account) (username, hash, sealed []byte, err 
 
 const selectAccount = `
 SELECT id, person_enc, password, must_change, proven, language, last_method, last_psp, created_at, failures, locked_until,
-       password_until, password_used
+       password_until, password_used, consents_at, mail_consent, choice_consent
   FROM accounts`
 
 const selectAccountByID = selectAccount + ` WHERE id = $1`
@@ -212,7 +213,8 @@ func (t *tx) AccountByUsername(username string) (gateway.Account, error) {
 func (t *tx) scanAccount(r row) (a gateway.Account, err error) {
 	var sealed []byte
 	if err := r.Scan(&a.ID, &sealed, &a.Password, &a.MustChange, &a.Proven, &a.Language, &a.LastMethod, &a.LastPSP,
-		instant{&a.CreatedAt}, &a.Failures, instant{&a.LockedUntil}, instant{&a.PasswordUntil}, &a.PasswordUsed); err != nil {
+		instant{&a.CreatedAt}, &a.Failures, instant{&a.LockedUntil}, instant{&a.PasswordUntil}, &a.PasswordUsed,
+		instant{&a.ConsentsAt}, &a.MailConsent, &a.ChoiceConsent); err != nil {
 		return gateway.Account{}, notFound(err)
 	}
 	who, err := t.openPerson(installation, accountColumn, sealed)
@@ -223,7 +225,8 @@ func (t *tx) scanAccount(r row) (a gateway.Account, err error) {
 const updateAccount = `
 UPDATE accounts
    SET username_hash = $2, code_hash = $3, person_enc = $4, password = $5, must_change = $6, proven = $7, language = $8,
-       last_method = $9, last_psp = $10, failures = $11, locked_until = $12, password_until = $13, password_used = $14
+       last_method = $9, last_psp = $10, failures = $11, locked_until = $12, password_until = $13, password_used = $14,
+       consents_at = $15, mail_consent = $16, choice_consent = $17
  WHERE id = $1`
 
 // SaveAccount is ErrConflict when another account has the user name or code.
@@ -234,7 +237,8 @@ func (t *tx) SaveAccount(a gateway.Account) error {
 	}
 	err = t.atomically(func() error {
 		return t.changed(gateway.ErrNotFound, updateAccount, a.ID, username, hash, sealed, a.Password, a.MustChange, a.Proven, a.Language,
-			a.LastMethod, a.LastPSP, a.Failures, at(a.LockedUntil), at(a.PasswordUntil), a.PasswordUsed)
+			a.LastMethod, a.LastPSP, a.Failures, at(a.LockedUntil), at(a.PasswordUntil), a.PasswordUsed,
+			at(a.ConsentsAt), a.MailConsent, a.ChoiceConsent)
 	})
 	if err != nil && t.db.unique(err) {
 		return fmt.Errorf("save account: %w", gateway.ErrConflict)

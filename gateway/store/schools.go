@@ -10,12 +10,12 @@ import (
 )
 
 const schoolColumns = `code, name, iban, segregation, broker, station, mechanograph, cbill, taxonomy,
-       postal_account, postal_iban, postal_holder, postal_authorization, help_text, created_at, version`
+       postal_account, postal_iban, postal_holder, postal_authorization, help_text, created_at, version, town`
 
 func scanSchool(r row) (s gateway.School, err error) {
 	var segregation string
 	if err = r.Scan(&s.Code, &s.Name, &s.IBAN, &segregation, &s.Broker, &s.Station, &s.Mechanograph, &s.CBILL, &s.Taxonomy,
-		&s.Postal.Account, &s.Postal.IBAN, &s.Postal.Holder, &s.Postal.Authorization, &s.HelpText, instant{&s.CreatedAt}, &s.Version); err != nil {
+		&s.Postal.Account, &s.Postal.IBAN, &s.Postal.Holder, &s.Postal.Authorization, &s.HelpText, instant{&s.CreatedAt}, &s.Version, &s.Town); err != nil {
 		return s, notFound(err)
 	}
 	s.Segregation, err = iuv.ParseSegregation(segregation)
@@ -37,14 +37,14 @@ func (t *tx) Schools() ([]gateway.School, error) {
 
 const insertSchool = `
 INSERT INTO schools (` + schoolColumns + `)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
     ON CONFLICT (code) DO NOTHING`
 
 // InsertSchool makes the school's data key too.
 func (t *tx) InsertSchool(s gateway.School) error {
 	err := t.changed(gateway.ErrConflict, insertSchool, s.Code, s.Name, s.IBAN, s.Segregation.String(), s.Broker, s.Station,
 		s.Mechanograph, s.CBILL, s.Taxonomy, s.Postal.Account, s.Postal.IBAN, s.Postal.Holder, s.Postal.Authorization,
-		s.HelpText, at(s.CreatedAt), s.Version)
+		s.HelpText, at(s.CreatedAt), s.Version, s.Town)
 	if err != nil {
 		return err
 	}

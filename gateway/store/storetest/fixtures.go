@@ -50,6 +50,7 @@ func school(code gateway.SchoolCode, name string) gateway.School {
 	return gateway.School{
 		Code: code, Name: name, IBAN: "IT60X0542811101000000123456", Segregation: seg,
 		Broker: "80014480828", Station: "80014480828_01", Mechanograph: "GRIC83000X", CBILL: "AAAAA", Taxonomy: "9/0801100AP/",
+		Town:     "Grosseto",
 		Postal:   gateway.PostalAccount{Account: "000001234567", IBAN: "IT45R0760103200000001234567", Holder: "Istituto Rossi", Authorization: "AUT. DB/1"},
 		HelpText: "Segreteria, 9-12", CreatedAt: Now(), Version: 1,
 	}
@@ -122,7 +123,7 @@ func account(id, username string, code gateway.FiscalCode) gateway.Account {
 	return gateway.Account{
 		ID: id, Username: username, Code: code, FirstName: "Laura", LastName: "Bianchi", Email: "laura.bianchi@example.org",
 		Password: "$argon2id$…", MustChange: true, Proven: true, Language: "it", LastMethod: gateway.MethodCard, LastPSP: "BANK",
-		CreatedAt: Now(), Failures: 2, LockedUntil: Now().Add(time.Minute),
+		CreatedAt: Now(), Failures: 2, LockedUntil: Now().Add(time.Minute), ConsentsAt: Now().Add(time.Second), MailConsent: true,
 	}
 }
 

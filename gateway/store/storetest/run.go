@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,8 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Deliveries", deliveries},
 		{"Pupils", pupils},
 		{"Accounts", accounts},
+		{"AccountsOwn", accountsOwn},
+		{"Reminders", reminders},
 		{"Clients", clients},
 		{"Once", once},
 		{"Sessions", sessions},
@@ -828,8 +831,13 @@ func inbox(w world) {
 
 func contributions(w world) {
 	c := contribution("c-1", "A0001")
+	closed := contribution("c-0", "A0009")
+	closed.School, closed.Closed = schoolB, true
 	w.update(func(tx gateway.Tx) error {
 		if err := tx.InsertContribution(c); err != nil {
+			return err
+		}
+		if err := tx.InsertContribution(closed); err != nil {
 			return err
 		}
 		w.wants("InsertContribution with a service code that is taken", tx.InsertContribution(contribution("c-2", "A0001")), gateway.ErrConflict)
@@ -840,10 +848,128 @@ func contributions(w world) {
 		if err != nil || got != c {
 			w.Errorf("LockContribution = %+v, %v; want %+v", got, err, c)
 		}
+		if list, err := tx.Contributions(schoolA); err != nil || len(list) != 1 || list[0] != c {
+			w.Errorf("Contributions = %+v, %v", list, err)
+		}
+		for day, want := range map[int]int{31: 1, 1: 1} {
+			if list, err := tx.ContributingSchools(gateway.Date{Year: 2026, Month: time.December, Day: day}); err != nil || len(list) != want {
+				w.Errorf("ContributingSchools on day %d = %v, %v", day, list, err)
+			}
+		}
+		if list, err := tx.ContributingSchools(gateway.Date{Year: 2027, Month: time.January, Day: 1}); err != nil || len(list) != 0 {
+			w.Errorf("ContributingSchools after the last day = %v, %v", list, err)
+		}
 		_, err = tx.LockContribution("A0002")
 		w.wants("LockContribution of none", err, gateway.ErrNotFound)
 		return nil
 	})
+}
+
+// What hangs on an account: log-ins, an address to confirm, a basket.
+func accountsOwn(w world) {
+	l := gateway.Login{ID: "l-1", Account: "acc-1", Device: "Firefox, Android", Since: Now(), Seen: Now()}
+	other, old := l, l
+	other.ID, other.Since, other.Seen = "l-2", Now().Add(time.Minute), Now().Add(2*time.Minute)
+	old.ID, old.Since, old.Seen = "l-0", Now().Add(-time.Hour), Now().Add(-time.Hour)
+	change := gateway.EmailChange{Account: "acc-1", Token: [32]byte{1}, Email: "new@example.org", ExpiresAt: Now().Add(time.Hour)}
+	w.update(func(tx gateway.Tx) error {
+		return errors.Join(tx.InsertAccount(account("acc-1", "laura", payerCode)), tx.InsertAccount(account("acc-2", "mario", "")),
+			tx.InsertLogin(old, Now().Add(-2*time.Hour)), tx.InsertLogin(l, Now().Add(-2*time.Hour)), tx.InsertLogin(other, Now().Add(-30*time.Minute)),
+			tx.PutEmailChange(gateway.EmailChange{Account: "acc-1", Token: [32]byte{9}, Email: "x@example.org", ExpiresAt: Now()}),
+			tx.PutEmailChange(change), tx.SaveBasket("acc-1", refs(3)), tx.SaveBasket("acc-1", refs(2)))
+	})
+	logins := func(seen, from time.Time) []gateway.Login {
+		return read(w, func(tx gateway.Tx) ([]gateway.Login, error) { return tx.Logins("acc-1", seen, from) })
+	}
+	equal(w, "Logins, newest first, the old one forgotten", logins(Now().Add(-time.Hour), Now().Add(-time.Hour)), []gateway.Login{other, l})
+	equal(w, "Logins seen since", logins(Now().Add(time.Second), Now().Add(-time.Hour)), []gateway.Login{other})
+	equal(w, "Logins begun since", logins(Now().Add(-time.Hour), Now().Add(time.Second)), []gateway.Login{other})
+	w.update(func(tx gateway.Tx) error {
+		w.wants("EndLogin of another's", tx.EndLogin("acc-2", "l-1", Now()), gateway.ErrNotFound)
+		w.wants("TouchLogin of none", tx.TouchLogin("none", Now()), gateway.ErrNotFound)
+		return errors.Join(tx.TouchLogin("l-1", Now().Add(time.Minute)), tx.EndLogin("acc-1", "l-2", Now().Add(time.Hour)))
+	})
+	l.Seen, other.Ended = Now().Add(time.Minute), Now().Add(time.Hour)
+	equal(w, "Logins after an end", logins(Now(), Now()), []gateway.Login{l})
+	equal(w, "Login that ended", read(w, func(tx gateway.Tx) (gateway.Login, error) { return tx.Login("l-2") }), other)
+	w.update(func(tx gateway.Tx) error {
+		w.wants("EndLogin twice", tx.EndLogin("acc-1", "l-2", Now()), gateway.ErrNotFound)
+		return tx.EndOtherLogins("acc-1", "none", Now())
+	})
+	equal(w, "Logins after the end of all", len(logins(Now(), Now())), 0)
+
+	equal(w, "EmailChange", read(w, func(tx gateway.Tx) (gateway.EmailChange, error) { return tx.EmailChange(change.Token) }), change)
+	equal(w, "Basket", read(w, func(tx gateway.Tx) ([]gateway.NoticeRef, error) { return tx.Basket("acc-1") }), refs(2))
+	equal(w, "Basket of none", len(read(w, func(tx gateway.Tx) ([]gateway.NoticeRef, error) { return tx.Basket("acc-2") })), 0)
+	equal(w, "AccountByCode", read(w, func(tx gateway.Tx) (gateway.Account, error) { return tx.AccountByCode(payerCode) }), account("acc-1", "laura", payerCode))
+	w.view(func(tx gateway.Tx) error {
+		for _, code := range []gateway.FiscalCode{"", gateway.Anonymous, strangerCF} {
+			_, err := tx.AccountByCode(code)
+			w.wants("AccountByCode of "+string(code), err, gateway.ErrNotFound)
+		}
+		_, err := tx.EmailChange([32]byte{9})
+		w.wants("EmailChange that was replaced", err, gateway.ErrNotFound)
+		return nil
+	})
+	w.update(func(tx gateway.Tx) error {
+		w.wants("DeleteAccount of none", tx.DeleteAccount("none"), gateway.ErrNotFound)
+		return tx.DeleteAccount("acc-1")
+	})
+	w.view(func(tx gateway.Tx) error {
+		_, err := tx.Account("acc-1")
+		w.wants("a deleted Account", err, gateway.ErrNotFound)
+		_, err = tx.Login("l-1")
+		w.wants("its Login", err, gateway.ErrNotFound)
+		_, err = tx.EmailChange(change.Token)
+		w.wants("its EmailChange", err, gateway.ErrNotFound)
+		list, err := tx.Basket("acc-1")
+		if err != nil || len(list) > 0 {
+			w.Errorf("its Basket is %v, %v", list, err)
+		}
+		return nil
+	})
+}
+
+func reminders(w world) {
+	due := func(i, day int, state gateway.NoticeState) gateway.Notice {
+		n := notice(schoolA, i)
+		n.DueDate, n.State, n.CreatedAt = gateway.Date{Year: 2026, Month: time.December, Day: day}, state, Now()
+		return n
+	}
+	w.add(due(1, 10, gateway.NoticeOpen), due(2, 11, gateway.NoticeOpen), due(3, 10, gateway.NoticeCancelled), due(4, 12, gateway.NoticeOpen))
+	d := func(day int) gateway.Date { return gateway.Date{Year: 2026, Month: time.December, Day: day} }
+	list := func(issuedBefore time.Time) []gateway.Reminder {
+		l := read(w, func(tx gateway.Tx) ([]gateway.Reminder, error) {
+			return tx.UnremindedNotices(d(10), d(11), issuedBefore, 10)
+		})
+		slices.SortFunc(l, func(a, b gateway.Reminder) int { return cmp.Compare(a.Number.String(), b.Number.String()) })
+		return l
+	}
+	first := gateway.Reminder{NoticeRef: gateway.NoticeRef{School: schoolA, Number: nr(1)}, Due: d(10)}
+	second := gateway.Reminder{NoticeRef: gateway.NoticeRef{School: schoolA, Number: nr(2)}, Due: d(11)}
+	equal(w, "UnremindedNotices", list(Now().Add(time.Second)), []gateway.Reminder{first, second})
+	equal(w, "UnremindedNotices issued before", len(list(Now())), 0)
+	w.update(func(tx gateway.Tx) error {
+		for _, want := range []bool{true, false} {
+			if got, err := tx.MarkReminded(first, Now()); err != nil || got != want {
+				w.Errorf("MarkReminded = %v, %v; want %v", got, err, want)
+			}
+		}
+		return nil
+	})
+	equal(w, "UnremindedNotices after one", list(Now().Add(time.Second)), []gateway.Reminder{second})
+	moved := first
+	moved.Due = d(11)
+	w.update(func(tx gateway.Tx) error {
+		n, err := tx.LockNotice(schoolA, nr(1))
+		if err != nil {
+			return err
+		}
+		n.DueDate = d(11)
+		n.Version++
+		return tx.SaveNotice(n)
+	})
+	equal(w, "UnremindedNotices after its day moved", list(Now().Add(time.Second)), []gateway.Reminder{moved, second})
 }
 
 func dueAttempts(w world) {
@@ -966,6 +1092,10 @@ func pupils(w world) {
 		return errors.Join(tx.LinkPayer(link), tx.LinkPayer(again))
 	})
 	equal(w, "Pupil", read(w, func(tx gateway.Tx) (gateway.Pupil, error) { return tx.Pupil(schoolA, "p-1") }), p)
+	equal(w, "PupilsOfFamily", read(w, func(tx gateway.Tx) ([]gateway.Pupil, error) { return tx.PupilsOfFamily(payerCode) }), []gateway.Pupil{p})
+	for _, nobody := range []gateway.FiscalCode{"", gateway.Anonymous, pupilCode} {
+		equal(w, "PupilsOfFamily of who is linked to none", len(read(w, func(tx gateway.Tx) ([]gateway.Pupil, error) { return tx.PupilsOfFamily(nobody) })), 0)
+	}
 	w.view(func(tx gateway.Tx) error {
 		_, err := tx.Pupil(schoolB, "p-1")
 		w.wants("Pupil of another school", err, gateway.ErrNotFound)
