@@ -75,6 +75,7 @@ func serve(b *testing.B, address string) server {
 	g := gatewaytest.On(b, db)
 	h, err := httpapi.New(httpapi.Config{
 		Service: g.Service, TokenKey: bytes.Repeat([]byte{7}, 32), PDF: func(gateway.Receipt, gateway.School) ([]byte, error) { return nil, nil },
+		NoticePDF: func(context.Context, gateway.Notice, gateway.School, string) ([]byte, error) { return nil, nil },
 	})
 	if err != nil {
 		b.Fatal(err)
