@@ -260,6 +260,7 @@ type Tx interface {
 	Enqueue(...Message) error
 	AppendAudit(Audit) error
 	ImportTx
+	PrintTx
 	// Audits lists the audit trail of a school, newest first; of the empty school
 	// what belongs to the installation.
 	Audits(school SchoolCode, f AuditFilter) ([]Audit, error)

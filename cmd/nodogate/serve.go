@@ -171,7 +171,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	if n.outbox, err = n.newOutbox(); err != nil {
 		return nil, err
 	}
-	if n.printer, err = documents.NewPrinter(documents.Config{Service: n.service, Logo: cfg.logo, Log: log}); err != nil {
+	if n.printer, err = documents.NewPrinter(documents.Config{Service: n.service, Name: rand.Text(), Logo: cfg.logo, Log: log}); err != nil {
 		return nil, err
 	}
 	if n.imports, err = imports.New(imports.Config{Service: n.service, Name: rand.Text(), Log: log, Chunk: importChunk(cfg.DatabaseURL)}); err != nil {
@@ -389,6 +389,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.jobs(ctx) })
 	g.Go(func() error { return n.outbox.Run(ctx) })
 	g.Go(func() error { return n.imports.Run(ctx) })
+	g.Go(func() error { return n.printer.Run(ctx) })
 	g.Go(func() error { n.poll(ctx); return nil })
 	if n.hints != nil {
 		g.Go(func() error { n.hints.Run(ctx); return nil })
@@ -459,6 +460,7 @@ func (n *node) jobs(ctx context.Context) error {
 		})
 		n.do(ctx, "drop old records", func(ctx context.Context) error { return n.store.DropExpired(ctx, n.clock.Now()) })
 		n.do(ctx, "drop files of old imports", n.service.SweepImports)
+		n.do(ctx, "drop old prints", n.service.SweepPrints)
 		n.do(ctx, "drop old sessions", func(ctx context.Context) error {
 			_, err := n.store.Sessions().DeleteExpired(ctx, n.clock.Now())
 			return err

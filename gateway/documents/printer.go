@@ -15,12 +15,14 @@ import (
 	"github.com/nodogate/nodogate/gateway/pdf"
 )
 
-// Config is what a Printer is made of. Service is required.
+// Config is what a Printer is made of. Service and Name are required.
 type Config struct {
 	Service *gateway.Service
 	// Logo finds a school's logo, PNG or JPEG; nil bytes: it has none. Nil: no
 	// school has one.
 	Logo func(gateway.SchoolCode) ([]byte, error)
+	// Name is this process among others that print over one store.
+	Name string
 	Log  *slog.Logger // nil: silent
 	// Tick wakes an idle Run; nil is every two seconds.
 	Tick <-chan time.Time
@@ -32,8 +34,8 @@ type Printer struct{ cfg Config }
 
 // NewPrinter makes a Printer. It starts nothing; Run does.
 func NewPrinter(cfg Config) (*Printer, error) {
-	if cfg.Service == nil {
-		return nil, errors.New("documents: Service is required")
+	if cfg.Service == nil || cfg.Name == "" {
+		return nil, errors.New("documents: Service and Name are required")
 	}
 	if cfg.Logo == nil {
 		cfg.Logo = func(gateway.SchoolCode) ([]byte, error) { return nil, nil }

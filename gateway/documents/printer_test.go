@@ -13,7 +13,7 @@ import (
 
 func newPrinter(t *testing.T, g *gatewaytest.Gateway, logo func(gateway.SchoolCode) ([]byte, error)) *Printer {
 	t.Helper()
-	p, err := NewPrinter(Config{Service: g.Service, Logo: logo})
+	p, err := NewPrinter(Config{Service: g.Service, Name: t.Name(), Logo: logo})
 	if err != nil {
 		t.Fatal(err)
 	}

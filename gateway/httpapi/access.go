@@ -42,6 +42,9 @@ var routes = map[string]route{
 	"searchNotices": {scope: gateway.ScopeNoticesRead, school: true},
 	"getNotice":     {scope: gateway.ScopeNoticesRead, school: true},
 	"printNotice":   {scope: gateway.ScopeNoticesRead, school: true},
+	"createPrint":   {scope: gateway.ScopeNoticesRead, school: true, once: inTx(CreatePrintResponseObject.VisitCreatePrintResponse)},
+	"getPrint":      {scope: gateway.ScopeNoticesRead, school: true},
+	"getPrintFile":  {scope: gateway.ScopeNoticesRead, school: true},
 	"listEvents":    {scope: gateway.ScopeNoticesRead, school: true},
 
 	"createImport":     {scope: gateway.ScopeNoticesWrite, school: true, upload: true, once: inTx(visitImportCreated)},

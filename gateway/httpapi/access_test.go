@@ -48,6 +48,9 @@ func TestWhoMayCall(t *testing.T) {
 		"searchNotices":      {body: `{"debtor":"RSSMRA10A41H501F"}`, status: 200},
 		"getNotice":          {status: 200},
 		"printNotice":        {status: 200},
+		"createPrint":        {body: `{"class":"3B"}`, status: 202},
+		"getPrint":           {status: 200},
+		"getPrintFile":       {status: 200},
 		"listEvents":         {status: 200},
 		"createImport":       {body: "cf;nome\nx;y\n", status: 202},
 		"listImports":        {status: 200},
@@ -94,6 +97,8 @@ func TestWhoMayCall(t *testing.T) {
 	}
 	again()
 
+	printed := a.printed("%PDF")
+
 	send := func(method, template, id, token string) *httptest.ResponseRecorder {
 		in := right[id]
 		if method == "DELETE" {
@@ -104,6 +109,8 @@ func TestWhoMayCall(t *testing.T) {
 		switch id {
 		case "getCart":
 			path = strings.Replace(path, ":id", cart.ID, 1)
+		case "getPrint", "getPrintFile":
+			path = strings.Replace(path, ":id", printed.ID, 1)
 		case "getImport", "listImportErrors":
 			path = strings.Replace(path, ":id", imported.ID, 1)
 		case "createImport":

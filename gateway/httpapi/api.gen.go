@@ -423,6 +423,24 @@ type NewNotice struct {
 	Transfers []NewTransfer `json:"transfers,omitempty"`
 }
 
+// NewPrint One of class, campaign and notices is required.
+type NewPrint struct {
+	// Campaign All notices of this campaign.
+	Campaign string `json:"campaign,omitempty"`
+
+	// Class All notices of this class.
+	Class string `json:"class,omitempty"`
+
+	// Format pdf (the default) is one document, zip has one for each notice.
+	Format string `json:"format,omitempty"`
+
+	// Language A language beside Italian.
+	Language string `json:"language,omitempty"`
+
+	// Notices Notice numbers.
+	Notices []string `json:"notices,omitempty"`
+}
+
 // NewPupil defines model for NewPupil.
 type NewPupil struct {
 	// Class For example 3B.
@@ -677,6 +695,29 @@ type Payer struct {
 type PaymentMethod struct {
 	Method Method     `json:"method"`
 	Psps   []Provider `json:"psps"`
+}
+
+// Print defines model for Print.
+type Print struct {
+	CreatedAt  time.Time     `json:"created_at"`
+	ExpiresAt  InstantOrNull `json:"expires_at"`
+	Failure    TextOrNull    `json:"failure"`
+	FileURL    TextOrNull    `json:"file_url"`
+	FinishedAt InstantOrNull `json:"finished_at"`
+	Format     string        `json:"format"`
+	ID         string        `json:"id"`
+	Language   TextOrNull    `json:"language"`
+
+	// Notices How many were asked for. The instalments of a plan count with its single option.
+	Notices int `json:"notices"`
+	Printed int `json:"printed"`
+
+	// Progress Percent.
+	Progress int `json:"progress"`
+
+	// Skipped Those that were paid or taken back before their turn came.
+	Skipped int    `json:"skipped"`
+	State   string `json:"state"`
 }
 
 // Problem defines model for Problem.
@@ -1227,6 +1268,12 @@ type RestoreNoticeParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
 
+// CreatePrintParams defines parameters for CreatePrint.
+type CreatePrintParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListPupilsParams defines parameters for ListPupils.
 type ListPupilsParams struct {
 	// Limit How many at most.
@@ -1378,6 +1425,9 @@ type CancelNoticeJSONRequestBody = CancelNoticeJSONBody
 // RestoreNoticeJSONRequestBody defines body for RestoreNotice for application/json ContentType.
 type RestoreNoticeJSONRequestBody RestoreNoticeJSONBody
 
+// CreatePrintJSONRequestBody defines body for CreatePrint for application/json ContentType.
+type CreatePrintJSONRequestBody = NewPrint
+
 // SearchPupilsJSONRequestBody defines body for SearchPupils for application/json ContentType.
 type SearchPupilsJSONRequestBody SearchPupilsJSONBody
 
@@ -1479,6 +1529,15 @@ type ServerInterface interface {
 	// RestoreNotice Open a cancelled notice again
 	// (POST /api/v1/schools/{cf}/notices/{number}/restore)
 	RestoreNotice(c *gin.Context, cf SchoolCode, number NoticeNumber, params RestoreNoticeParams)
+	// CreatePrint Print many notices
+	// (POST /api/v1/schools/{cf}/prints)
+	CreatePrint(c *gin.Context, cf SchoolCode, params CreatePrintParams)
+	// GetPrint Read a print's progress
+	// (GET /api/v1/schools/{cf}/prints/{id})
+	GetPrint(c *gin.Context, cf SchoolCode, id ID)
+	// GetPrintFile Fetch what was printed
+	// (GET /api/v1/schools/{cf}/prints/{id}/file)
+	GetPrintFile(c *gin.Context, cf SchoolCode, id ID)
 	// ListPupils List pupils
 	// (GET /api/v1/schools/{cf}/pupils)
 	ListPupils(c *gin.Context, cf SchoolCode, params ListPupilsParams)
@@ -2944,6 +3003,126 @@ func (siw *ServerInterfaceWrapper) RestoreNotice(c *gin.Context) {
 	siw.Handler.RestoreNotice(c, cf, number, params)
 }
 
+// CreatePrint operation middleware
+func (siw *ServerInterfaceWrapper) CreatePrint(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreatePrintParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreatePrint(c, cf, params)
+}
+
+// GetPrint operation middleware
+func (siw *ServerInterfaceWrapper) GetPrint(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetPrint(c, cf, id)
+}
+
+// GetPrintFile operation middleware
+func (siw *ServerInterfaceWrapper) GetPrintFile(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetPrintFile(c, cf, id)
+}
+
 // ListPupils operation middleware
 func (siw *ServerInterfaceWrapper) ListPupils(c *gin.Context) {
 
@@ -3887,6 +4066,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number", wrapper.GetNotice)
 	router.PATCH(options.BaseURL+"/api/v1/schools/:cf/notices/:number", wrapper.ChangeNotice)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number/pdf", wrapper.PrintNotice)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/prints", wrapper.CreatePrint)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/prints/:id", wrapper.GetPrint)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/prints/:id/file", wrapper.GetPrintFile)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/:number/cancel", wrapper.CancelNotice)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/:number/restore", wrapper.RestoreNotice)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices/:number/events", wrapper.ListEvents)
@@ -5241,6 +5423,169 @@ func (response RestoreNoticedefaultApplicationProblemPlusJSONResponse) VisitRest
 	return err
 }
 
+type CreatePrintRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params CreatePrintParams
+	Body   *CreatePrintJSONRequestBody
+}
+
+type CreatePrintResponseObject interface {
+	VisitCreatePrintResponse(w http.ResponseWriter) error
+}
+
+type CreatePrint202ResponseHeaders struct {
+	Location string
+}
+
+type CreatePrint202JSONResponse struct {
+	Body    Print
+	Headers CreatePrint202ResponseHeaders
+}
+
+func (response CreatePrint202JSONResponse) VisitCreatePrintResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreatePrintdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreatePrintdefaultApplicationProblemPlusJSONResponse) VisitCreatePrintResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPrintRequestObject struct {
+	Cf SchoolCode `json:"cf"`
+	ID ID         `json:"id"`
+}
+
+type GetPrintResponseObject interface {
+	VisitGetPrintResponse(w http.ResponseWriter) error
+}
+
+type GetPrint200JSONResponse Print
+
+func (response GetPrint200JSONResponse) VisitGetPrintResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPrintdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPrintdefaultApplicationProblemPlusJSONResponse) VisitGetPrintResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPrintFileRequestObject struct {
+	Cf SchoolCode `json:"cf"`
+	ID ID         `json:"id"`
+}
+
+type GetPrintFileResponseObject interface {
+	VisitGetPrintFileResponse(w http.ResponseWriter) error
+}
+
+type GetPrintFile200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetPrintFile200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetPrintFile200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetPrintFile200ApplicationPdfResponse) VisitGetPrintFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetPrintFile200ApplicationZipResponse struct {
+	Body          io.Reader
+	Headers       GetPrintFile200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetPrintFile200ApplicationZipResponse) VisitGetPrintFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/zip")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetPrintFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPrintFiledefaultApplicationProblemPlusJSONResponse) VisitGetPrintFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPupilsRequestObject struct {
 	Cf     SchoolCode `json:"cf"`
 	Params ListPupilsParams
@@ -6195,6 +6540,15 @@ type StrictServerInterface interface {
 	// RestoreNotice Open a cancelled notice again
 	// (POST /api/v1/schools/{cf}/notices/{number}/restore)
 	RestoreNotice(ctx context.Context, request RestoreNoticeRequestObject) (RestoreNoticeResponseObject, error)
+	// CreatePrint Print many notices
+	// (POST /api/v1/schools/{cf}/prints)
+	CreatePrint(ctx context.Context, request CreatePrintRequestObject) (CreatePrintResponseObject, error)
+	// GetPrint Read a print's progress
+	// (GET /api/v1/schools/{cf}/prints/{id})
+	GetPrint(ctx context.Context, request GetPrintRequestObject) (GetPrintResponseObject, error)
+	// GetPrintFile Fetch what was printed
+	// (GET /api/v1/schools/{cf}/prints/{id}/file)
+	GetPrintFile(ctx context.Context, request GetPrintFileRequestObject) (GetPrintFileResponseObject, error)
 	// ListPupils List pupils
 	// (GET /api/v1/schools/{cf}/pupils)
 	ListPupils(ctx context.Context, request ListPupilsRequestObject) (ListPupilsResponseObject, error)
@@ -7195,6 +7549,105 @@ func (sh *strictHandler) RestoreNotice(ctx *gin.Context, cf SchoolCode, number N
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(RestoreNoticeResponseObject); ok {
 		if err := validResponse.VisitRestoreNoticeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreatePrint operation middleware
+func (sh *strictHandler) CreatePrint(ctx *gin.Context, cf SchoolCode, params CreatePrintParams) {
+	var request CreatePrintRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	var body CreatePrintJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreatePrint(ctx, request.(CreatePrintRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreatePrint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreatePrintResponseObject); ok {
+		if err := validResponse.VisitCreatePrintResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPrint operation middleware
+func (sh *strictHandler) GetPrint(ctx *gin.Context, cf SchoolCode, id ID) {
+	var request GetPrintRequestObject
+
+	request.Cf = cf
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPrint(ctx, request.(GetPrintRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPrint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetPrintResponseObject); ok {
+		if err := validResponse.VisitGetPrintResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPrintFile operation middleware
+func (sh *strictHandler) GetPrintFile(ctx *gin.Context, cf SchoolCode, id ID) {
+	var request GetPrintFileRequestObject
+
+	request.Cf = cf
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPrintFile(ctx, request.(GetPrintFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPrintFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetPrintFileResponseObject); ok {
+		if err := validResponse.VisitGetPrintFileResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

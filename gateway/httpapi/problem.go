@@ -70,6 +70,7 @@ var problems = []struct {
 	{gateway.ErrRefundState, problem{409, "refund_state", "The refund's state forbids it", "Read it; executed and rejected are final."}},
 	{gateway.ErrRefundWaits, problem{409, "refund_waiting", "Refunds of the same payment are not decided", "Approve or reject them, or set execution to school first: the provider would give all of it back."}},
 	{gateway.ErrRefundAtPSP, problem{409, "refund_at_provider", "The provider is giving the money back", "Wait for it: a transfer of yours could pay twice. After a day without an answer you may set execution to school."}},
+	{gateway.ErrTooManyPrints, problem{409, "too_many_prints", "Too many prints are waiting or kept", "Prints are kept for a day: wait until some are gone."}},
 	{gateway.ErrTooManyImports, problem{409, "too_many_imports", "Too many imports are waiting", "Wait until some of them are done."}},
 	{gateway.ErrKeyReused, problem{422, "idempotency_key_reused", "This Idempotency-Key came with another request", "Use a new key for a new request."}},
 	{gateway.ErrPSPUnavailable, problem{503, "psp_unavailable", "The provider is not answering", "Choose another, or send the request again later."}},
@@ -82,7 +83,7 @@ var problems = []struct {
 func allProblems() []problem {
 	all := []problem{
 		problemInvalid, problemNoToken, problemBadToken, problemScope, problemNoRoute, problemNoMethod, problemAccept,
-		problemRunning, problemShownOnce, problemStale, problemSchoolTaken, problemTooLarge, problemFileTooLarge, problemMediaType, problemTooMany, problemInternal,
+		problemRunning, problemNotPrinted, problemShownOnce, problemStale, problemSchoolTaken, problemTooLarge, problemFileTooLarge, problemMediaType, problemTooMany, problemInternal,
 	}
 	for _, p := range problems {
 		all = append(all, p.problem)

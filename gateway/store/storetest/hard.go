@@ -490,6 +490,7 @@ func fill(w world) {
 				return err
 			}(),
 			tx.PutArchivePosition(gateway.ArchivePosition{School: schoolA, Number: n.Number, State: gateway.ArchiveAsked, DueDate: due, ChangedAt: Now()}),
+			tx.InsertPrint(gateway.Print{School: schoolA, ID: "p-1", State: gateway.PrintRunning, Format: gateway.PrintPDF, Actor: user, CreatedAt: Now()}),
 			tx.InsertWebhook(webhook("w-1")), tx.Enqueue(delivery("d-1", "w-1")),
 			tx.AddDeliveryTry(schoolA, "d-1", gateway.DeliveryTry{Try: 1, At: Now(), Problem: "cut", Answer: "Mario Rossi"}),
 			tx.PutOnce(gateway.OnceRecord{Scope: "s", Body: []byte("Mario Rossi"), CreatedAt: Now(), ExpiresAt: Now()}),

@@ -30,6 +30,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"InsertNotices", insertNotices},
 		{"ManyNotices", manyNotices},
 		{"Imports", imports},
+		{"Prints", prints},
 		{"NoticeRoundTrip", noticeRoundTrip},
 		{"SaveNotice", saveNotice},
 		{"NoticeFilter", noticeFilter},
