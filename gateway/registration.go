@@ -412,7 +412,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 			return err
 		}
 		a.Password, a.MustChange, a.PasswordUntil, a.PasswordUsed, a.Failures, a.LockedUntil = hash, false, time.Time{}, false, 0, time.Time{}
-		if err := tx.SaveAccount(a); err != nil {
+		if err := errors.Join(tx.SaveAccount(a), tx.EndOtherLogins(a.ID, "", now)); err != nil {
 			return err
 		}
 		return tx.AppendAudit(Audit{Actor: Actor{Kind: "account", Name: a.ID}, Action: "account.password_reset", Object: a.ID, At: now})
@@ -460,7 +460,7 @@ func (s *Service) EnterWithIdentity(ctx context.Context, i Identity) (Account, e
 			a.Proven, a.Password, a.MustChange, a.Email = true, "", false, i.Email
 			a.PasswordUntil, a.PasswordUsed = time.Time{}, false
 			a.FirstName, a.LastName = i.FirstName, i.LastName
-			err = tx.SaveAccount(a)
+			err = errors.Join(tx.SaveAccount(a), tx.EndOtherLogins(a.ID, "", now))
 		}
 		if err != nil {
 			return err

@@ -29,6 +29,8 @@ type mailPayload struct {
 	Number   iuv.Number         `json:"number"`
 	Payer    string             `json:"payer"`
 	Receipt  string             `json:"receipt,omitempty"`
+	// AccountMail is set in their place for a mail about an account.
+	AccountMail gateway.AccountMail `json:"account_mail,omitempty"`
 }
 
 // fanOut makes the messages that tell of an event.
@@ -81,7 +83,7 @@ func (w *Worker) mailsOf(ctx context.Context, m gateway.Message, e gateway.Event
 		if p.Email == "" {
 			continue
 		}
-		payload, err := json.Marshal(mailPayload{template, e.School, number, p.ID, e.Receipt})
+		payload, err := json.Marshal(mailPayload{Template: template, School: e.School, Number: number, Payer: p.ID, Receipt: e.Receipt})
 		if err != nil {
 			return nil, err
 		}

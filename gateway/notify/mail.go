@@ -53,7 +53,14 @@ const (
 var (
 	noticeMails   = []string{templateIssued, templatePaid, templateReminder}
 	letters       = []string{gateway.LetterEmailChange, gateway.LetterEmailChanged, gateway.LetterHelp}
-	templateNames = append(slices.Clone(noticeMails), letters...)
+	templateNames = slices.Concat(noticeMails, letters, accountMails)
+
+	accountMails = func() (list []string) {
+		for _, m := range gateway.AccountMails {
+			list = append(list, string(m))
+		}
+		return list
+	}()
 )
 
 // sendMail looks up what the row names and sends the mail; it says in template
@@ -62,6 +69,10 @@ func (w *Worker) sendMail(ctx context.Context, m gateway.Message, template *stri
 	var p mailPayload
 	if json.Unmarshal(m.Payload, &p) != nil {
 		return "", fmt.Errorf("mail: %w: unreadable payload", ErrPermanent)
+	}
+	if p.AccountMail != "" {
+		*template = string(p.AccountMail)
+		return w.sendAccountMail(ctx, m)
 	}
 	if slices.Contains(letters, p.Template) {
 		*template = p.Template
@@ -110,6 +121,30 @@ func (w *Worker) sendLetter(ctx context.Context, m gateway.Message) (outcome, er
 	}
 	out := Mail{ID: m.ID, From: w.from, To: l.To, ReplyTo: l.ReplyTo, Date: m.At}
 	if err := w.language(l.Language).letter(l, &out); err != nil {
+		return "", err
+	}
+	return sent, w.cfg.Mailer.Send(ctx, out)
+}
+
+// sendAccountMail sends a mail about an account: what it says is looked up, and
+// its secrets made, only now.
+func (w *Worker) sendAccountMail(ctx context.Context, m gateway.Message) (outcome, error) {
+	var p gateway.AccountMailPayload
+	if json.Unmarshal(m.Payload, &p) != nil {
+		return "", fmt.Errorf("mail: %w: unreadable payload", ErrPermanent)
+	}
+	if !slices.Contains(gateway.AccountMails, p.Mail) {
+		return "", errors.New("mail: unknown template") // of a newer version, perhaps
+	}
+	f, err := w.cfg.Service.AccountMailOf(ctx, p)
+	if errors.Is(err, gateway.ErrNotFound) {
+		return dropped, nil // it was used, or is over
+	}
+	if err != nil {
+		return "", err
+	}
+	out := Mail{ID: m.ID, From: w.from, To: f.Email, Date: m.At}
+	if err := w.language(f.Language).accountMail(p.Mail, f, &out); err != nil {
 		return "", err
 	}
 	return sent, w.cfg.Mailer.Send(ctx, out)
@@ -313,6 +348,26 @@ func (l language) noticeMail(name string, f *facts, m *Mail) error {
 	add("school", f.School)
 	add("school_code", f.SchoolCode)
 	v.Footer = []string{s.say("why"), s.say("automatic")}
+	if s.err != nil {
+		return s.err
+	}
+	return l.write(v, m)
+}
+
+func (l language) accountMail(name gateway.AccountMail, f gateway.AccountMailFacts, m *Mail) error {
+	s := &speaker{l: l, data: struct{ School, Ticket string }{}}
+	v := s.frame(string(name))
+	v.Top, v.Link = s.say("site"), f.Link
+	// Written as the ministry's portal does, whatever the language.
+	var lines []string
+	if f.Username != "" {
+		lines = append(lines, "Username: "+f.Username)
+	}
+	if f.Password != "" {
+		lines = append(lines, "Password: "+f.Password)
+	}
+	v.Body = strings.Join(lines, "\n")
+	v.Footer = []string{s.say("account_why"), s.say("automatic")}
 	if s.err != nil {
 		return s.err
 	}

@@ -639,6 +639,15 @@ func TestGolden(t *testing.T) {
 					f.PaidDate, f.Link = gateway.Date{Year: 2026, Month: time.November, Day: 3}, "https://pagamenti.example/pagamenti/80014480828/7h3receipt"
 				}
 				err = l.noticeMail(name, &f, &m)
+			} else if slices.Contains(accountMails, name) {
+				f := gateway.AccountMailFacts{Link: "https://pagamenti.example/conferma?token=abc"}
+				switch gateway.AccountMail(name) {
+				case gateway.MailCreated:
+					f.Username, f.Password = "mario.rossi", "Kd7mQr2xTb9w"
+				case gateway.MailUsername:
+					f.Username = "mario.rossi"
+				}
+				err = l.accountMail(gateway.AccountMail(name), f, &m)
 			} else {
 				link := "https://pagamenti.example/area-riservata/email?token=abc"
 				if name == gateway.LetterHelp {

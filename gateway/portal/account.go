@@ -20,6 +20,10 @@ type loginPage struct {
 	Wrong    bool
 	LeftOut  bool // somebody asked for a page that needs to log in
 	Outcome  bool // and that page is the outcome of a payment
+	// Providers are the identities one may enter with; Failed names the one that
+	// did not work.
+	Providers []IdentityProvider
+	Failed    string
 }
 
 func (p *portal) loginForm(c *gin.Context) {
@@ -28,7 +32,7 @@ func (p *portal) loginForm(c *gin.Context) {
 		c.Redirect(http.StatusSeeOther, returnPath(back, "/"))
 		return
 	}
-	p.render(c, http.StatusOK, "login", loginPage{frame: p.frame(c), Return: back, LeftOut: back != "", Outcome: isOutcome(back)})
+	p.render(c, http.StatusOK, "login", loginPage{frame: p.frame(c), Return: back, LeftOut: back != "", Outcome: isOutcome(back), Providers: p.identities})
 }
 
 func (p *portal) login(c *gin.Context) {
@@ -39,7 +43,7 @@ func (p *portal) login(c *gin.Context) {
 	a, err := p.svc.LogIn(c.Request.Context(), username, c.PostForm("password"))
 	switch {
 	case errors.Is(err, gateway.ErrCredentials):
-		p.render(c, http.StatusUnauthorized, "login", loginPage{frame: p.frame(c), Return: back, Username: username, Wrong: true})
+		p.render(c, http.StatusUnauthorized, "login", loginPage{frame: p.frame(c), Return: back, Username: username, Wrong: true, Providers: p.identities})
 		return
 	case err != nil:
 		p.fail(c, err)

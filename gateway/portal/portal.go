@@ -56,28 +56,32 @@ type Config struct {
 	Log            *slog.Logger // nil: silent
 	// Observe gets every answer, for the metric of HTTP durations; may be nil.
 	Observe func(route, method string, code int, d time.Duration)
+	// Identities are the OpenID providers families may enter with.
+	Identities []IdentityProvider
 }
 
 // maxForm is far more than any form here can fill.
 const maxForm = 64 << 10
 
 type portal struct {
-	svc       *gateway.Service
-	sessions  *scs.SessionManager
-	tongues   *tongues
-	pages     map[string]map[string]*template.Template // by language and name
-	askable   map[string]bool                          // the addresses of pages: routes with GET
-	pdf       func(gateway.Receipt, gateway.School) ([]byte, error)
-	noticeDoc func(context.Context, gateway.Notice, gateway.School, string) ([]byte, error)
-	bulletins func([]gateway.Bulletin) ([]byte, error)
-	attest    func(Attestation) ([]byte, error)
-	log       *slog.Logger
-	observe   func(route, method string, code int, d time.Duration)
-	foreign   *http.CrossOriginProtection
-	lookups   *limiter // of notices by people without an account
-	guesses   *limiter // of passwords
-	gifts     *limiter // of notices that people make themselves
-	questions *limiter
+	svc        *gateway.Service
+	sessions   *scs.SessionManager
+	tongues    *tongues
+	pages      map[string]map[string]*template.Template // by language and name
+	askable    map[string]bool                          // the addresses of pages: routes with GET
+	pdf        func(gateway.Receipt, gateway.School) ([]byte, error)
+	noticeDoc  func(context.Context, gateway.Notice, gateway.School, string) ([]byte, error)
+	bulletins  func([]gateway.Bulletin) ([]byte, error)
+	attest     func(Attestation) ([]byte, error)
+	log        *slog.Logger
+	observe    func(route, method string, code int, d time.Duration)
+	foreign    *http.CrossOriginProtection
+	lookups    *limiter // of notices by people without an account
+	identities []IdentityProvider
+	guesses    *limiter // of passwords
+	signups    *limiter // steps of registrations and of recoveries
+	gifts      *limiter // of notices that people make themselves
+	questions  *limiter
 }
 
 // access says who may call a route.
@@ -109,6 +113,16 @@ var routes = []route{
 	{"GET", "/", visitor, (*portal).home},
 	{"GET", "/accesso", visitor, (*portal).loginForm},
 	{"POST", "/accesso", visitor, (*portal).login},
+	{"POST", "/accesso/identita/:provider", anyone, (*portal).startIdentity},
+	{"GET", "/accesso/identita/:provider", anyone, (*portal).finishIdentity},
+	{"GET", "/accesso/recupero", anyone, (*portal).recoverForm},
+	{"POST", "/accesso/recupero", anyone, (*portal).recover},
+	{"GET", "/registrazione", anyone, (*portal).registerForm},
+	{"POST", "/registrazione", anyone, (*portal).registerCode},
+	{"POST", "/registrazione/dati", anyone, (*portal).registerPerson},
+	{"POST", "/registrazione/conferma", anyone, (*portal).registerConfirm},
+	{"GET", "/registrazione/inviata", anyone, (*portal).registerSent},
+	{"GET", "/conferma", anyone, (*portal).confirmRegistration},
 	{"POST", "/esci", provisional, (*portal).logout},
 	{"GET", "/cambio-password", provisional, (*portal).passwordForm},
 	{"POST", "/cambio-password", provisional, (*portal).changePassword},
@@ -118,6 +132,7 @@ var routes = []route{
 	{"POST", "/area-riservata/email", family, (*portal).askEmail},
 	{"GET", "/area-riservata/email", anyone, (*portal).emailForm},
 	{"POST", "/area-riservata/email/conferma", anyone, (*portal).confirmEmail},
+	{"POST", "/area-riservata/invito", family, (*portal).redeem},
 	{"POST", "/area-riservata/sessioni", family, (*portal).endLogin},
 	{"GET", "/area-riservata/dati.json", family, (*portal).downloadData},
 	{"POST", "/area-riservata/elimina", family, (*portal).deleteAccount},
@@ -181,12 +196,14 @@ func New(cfg Config) (http.Handler, error) {
 	p := &portal{
 		svc: cfg.Service, tongues: tongues, pages: pages, pdf: cfg.PDF, noticeDoc: cfg.NoticePDF, bulletins: cfg.Bulletin, attest: cfg.Attest,
 		log: cfg.Log, observe: cfg.Observe,
-		askable:   map[string]bool{},
-		foreign:   http.NewCrossOriginProtection(),
-		lookups:   newLimiter(rate.Every(2*time.Second), 40),
-		guesses:   newLimiter(rate.Every(time.Second), 60),
-		gifts:     newLimiter(rate.Every(20*time.Second), 20),
-		questions: newLimiter(rate.Every(2*time.Minute), 12),
+		askable:    map[string]bool{},
+		foreign:    http.NewCrossOriginProtection(),
+		lookups:    newLimiter(rate.Every(2*time.Second), 40),
+		identities: cfg.Identities,
+		guesses:    newLimiter(rate.Every(time.Second), 60),
+		signups:    newLimiter(rate.Every(3*time.Second), 60),
+		gifts:      newLimiter(rate.Every(20*time.Second), 20),
+		questions:  newLimiter(rate.Every(2*time.Minute), 12),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

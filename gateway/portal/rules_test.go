@@ -31,6 +31,10 @@ func TestRoutes(t *testing.T) {
 		"GET /faq": anyone, "GET /manuale": anyone, "GET /termini": anyone, "GET /consensi": undecided, "POST /consensi": undecided,
 		"POST /area-riservata/email": family, "GET /area-riservata/email": anyone, "POST /area-riservata/email/conferma": anyone,
 		"POST /area-riservata/sessioni": family, "GET /area-riservata/dati.json": family, "POST /area-riservata/elimina": family,
+		"POST /accesso/identita/:provider": anyone, "GET /accesso/identita/:provider": anyone,
+		"GET /accesso/recupero": anyone, "POST /accesso/recupero": anyone, "GET /registrazione": anyone, "POST /registrazione": anyone,
+		"POST /registrazione/dati": anyone, "POST /registrazione/conferma": anyone, "GET /registrazione/inviata": anyone,
+		"GET /conferma": anyone, "POST /area-riservata/invito": family,
 		"GET /versamenti-volontari": visitor, "GET /versamenti-volontari/:school": visitor,
 		"GET /versamenti-volontari/:school/:contribution": visitor, "POST /versamenti-volontari/:school/:contribution": visitor,
 	}
