@@ -197,7 +197,7 @@ func TestTakeEvent(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range 16 {
 				wg.Go(func() {
-					if err := g.TakeEvent(ctx, event(fmt.Sprint("race-", i%4), attempt, i%3 != 0)); err != nil {
+					if err := g.TakeEvent(ctx, event(fmt.Sprint("race-", i%4, i%3 != 0), attempt, i%3 != 0)); err != nil {
 						t.Errorf("TakeEvent = %v", err)
 					}
 				})
