@@ -24,6 +24,9 @@ cp "$from/package.json" "$from/package-lock.json" "$from/.npmrc" "$work/"
 	without "npm ci did not succeed"
 }
 
+# For the browser tests only: not below static/, so never embedded.
+cp "$work/node_modules/axe-core/axe.min.js" "$from/axe.min.js"
+
 # The whole folder is replaced: nothing of an older release stays embedded.
 dist=$work/node_modules/bootstrap-italia/dist
 mkdir -p "$work/vendor/fonts"

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package portal_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	devtools "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/gatewaytest"
+)
+
+var update = flag.Bool("update", false, "rewrite the pictures of docs/screens and of the manual")
+
+// tab is a tab of a Chromium.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu      sync.Mutex
+	bytes   float64 // received since the last reset
+	foreign []string
+}
+
+// needs skips a test, or fails it where everything must be there.
+func needs(t *testing.T, what string, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if os.Getenv("NODOGATE_TEST_STRICT") != "" {
+		t.Fatalf("%s is missing: %v", what, err)
+	}
+	t.Skipf("%s is missing: %v", what, err)
+}
+
+func newTab(t *testing.T) *tab {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	needs(t, "chromium", err)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	t.Cleanup(cancel)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("accept-lang", "it"), chromedp.UserDataDir(t.TempDir()))
+	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(stop)
+	ctx, closeTab := chromedp.NewContext(ctx)
+	t.Cleanup(closeTab)
+	b := &tab{t: t, ctx: ctx}
+	b.do(chromedp.EmulateViewport(1280, 900))
+	if err := chromedp.Listen(ctx, func(ev any) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		switch e := ev.(type) {
+		case *network.EventRequestWillBeSent:
+			if !strings.HasPrefix(e.Request.URL, "http://127.0.0.1:") && !strings.HasPrefix(e.Request.URL, "data:") {
+				b.foreign = append(b.foreign, e.Request.URL)
+			}
+		case *network.EventLoadingFinished:
+			b.bytes += e.EncodedDataLength
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *tab) media(name string) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: name}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *tab) cache(off bool) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: off}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.mu.Lock()
+	b.bytes = 0
+	b.mu.Unlock()
+}
+
+// as gives the tab the session of a person's browser.
+func (b *tab) as(p *browser) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, network.SetCookie, network.SetCookieParams{Name: "nodogate", Value: p.cookie(), URL: p.site.url})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// broken runs axe over the page and tells what it finds, in a line each.
+func (b *tab) broken(axe, only string) []string {
+	b.t.Helper()
+	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](axe+`;
+		axe.run(document, {runOnly: `+only+`, resultTypes: ["violations"]})
+			.then(r => JSON.stringify(r.violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.html.slice(0, 160) + " | " + n.failureSummary))))`, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var list []string
+	if err := json.Unmarshal([]byte(found), &list); err != nil {
+		b.t.Fatal(err)
+	}
+	return list
+}
+
+func (b *tab) picture(file string, quality int) {
+	b.t.Helper()
+	shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(quality))
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(file), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(file, shot, 0o644)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// crop takes the top of the page only: what fits a manual.
+func (b *tab) crop(file string, height float64, quality int64) {
+	b.t.Helper()
+	shot, err := chromedp.Call(b.ctx, devtools.CaptureScreenshot, devtools.CaptureScreenshotParams{
+		Format: "jpeg", Quality: &quality, Clip: &devtools.Viewport{Width: 390, Height: height, Scale: 1},
+	})
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(file), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(file, shot.Data, 0o644)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// lived is a site where all has happened that pages can show.
+func lived(t *testing.T) (s *site, family *browser, public, inside []string) {
+	t.Helper()
+	s = newSite(t)
+	s.Family()
+	s.AddSchool(gatewaytest.OtherCode, "Liceo Galileo Galilei")
+	luca := code(t, "RSSLCU12B02H501")
+	ctx := context.Background()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.PutPupil(ctx, gatewaytest.Operator, gateway.Pupil{School: gatewaytest.OtherCode, ID: "p2", Code: luca, FirstName: "Luca", LastName: "Rossi", Class: "1A", SchoolYear: "2026/27"}))
+	must(s.PutPayer(ctx, gatewaytest.Operator, gateway.Payer{School: gatewaytest.OtherCode, ID: "mario", Code: gatewaytest.ParentCode, FirstName: "Mario", LastName: "Rossi", Language: "it"}, "p2", "father"))
+	forLuca := func(n *gateway.NewNotice) { n.DebtorCode, n.DebtorName, n.Class = string(luca), "Luca Rossi", "1A" }
+	trip := s.Issue(func(n *gateway.NewNotice) { n.DueDate = "2026-12-05" })
+	s.IssueAt(gatewaytest.OtherCode, forLuca, described("Assicurazione integrativa 2026/27"), func(n *gateway.NewNotice) { n.Amount = 850 })
+	paid, running, gone := s.Issue(described("Libretto personale")), s.Issue(described("Mensa di novembre")), s.Issue(described("Corso di nuoto"))
+	s.Issue(described("Mensa di ottobre"), func(n *gateway.NewNotice) { n.DueDate = "2026-10-31" })
+	if _, err := s.Cancel(ctx, gatewaytest.Operator, gone.School, gone.Number); err != nil {
+		t.Fatal(err)
+	}
+	receipt := s.Settle(paid, "")
+	gift := s.contribution(true, 500)
+
+	family = s.browser()
+	family.login("mario.rossi")
+	family.get("/avvisi").within(anchor(running)).submit("Aggiungi al carrello")
+	family.get("/carrello/pagamento").submit("Paga")
+	outcome := outcomeOf(s.PSPs.Orders()[0])
+	family.get("/avvisi").within(anchor(trip)).submit("Aggiungi al carrello")
+	at := func(n gateway.Notice) string { return "/avvisi/" + string(n.School) + "/" + n.Number.String() }
+	give := "/versamenti-volontari/" + string(gift.School)
+	public = []string{
+		"/", "/accesso", "/accesso?torna=/avvisi", "/paga", payURL(trip), payURL(paid), "/carrello", "/versamenti-volontari", "/versamenti-volontari?cerca=grosseto", give, give + "/" + gift.ID,
+		"/assistenza", "/faq", "/manuale", "/privacy", "/termini", "/accessibilita", "/servizi-di-pagamento", "/niente", "/area-riservata/email?token=vecchio",
+	}
+	inside = []string{
+		"/", "/avvisi", "/avvisi?mostra=tutti", at(trip), at(paid), at(running), at(gone), "/carrello", "/carrello/pagamento", outcome, "/pagamenti",
+		"/pagamenti/" + string(paid.School) + "/" + receipt.ID, "/attestazioni", "/consensi", "/area-riservata", "/cambio-password", "/assistenza", "/versamenti-volontari", give + "/" + gift.ID,
+	}
+	return s, family, public, inside
+}
+
+// maxWeight is what a page may cost a phone at its first visit, all included.
+const maxWeight = 250_000
+
+// Every page, in every language, on a screen and printed: nothing that WCAG 2.1
+// A and AA forbid, nothing wider than a small phone, nothing from elsewhere.
+func TestEveryPageIsForEverybody(t *testing.T) {
+	t.Parallel()
+	axe, err := os.ReadFile("assets/axe.min.js")
+	needs(t, "assets/axe.min.js (make assets)", err)
+	s, family, public, inside := lived(t)
+	b := newTab(t)
+	check := func(path, lang string) {
+		t.Helper()
+		to := path + "?lang=" + lang
+		if strings.Contains(path, "?") {
+			to = path + "&lang=" + lang
+		}
+		b.do(chromedp.Navigate(s.url + to))
+		for _, found := range b.broken(string(axe), `["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]`) {
+			t.Errorf("%s: %s", to, found)
+		}
+		// On paper the page is the same but for its colours and what is left out.
+		b.media("print")
+		for _, found := range b.broken("0", `{type: "rule", values: ["color-contrast", "link-in-text-block"]}`) {
+			t.Errorf("%s printed: %s", to, found)
+		}
+		b.media("")
+		b.do(chromedp.EmulateViewport(320, 640))
+		wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth`))
+		if err != nil || wide > 320 {
+			t.Errorf("%s is %d wide on a screen of 320, %v", to, wide, err)
+		}
+		if dir := os.Getenv("NODOGATE_TEST_SCREENS"); dir != "" && (lang == "it" || lang == "de") {
+			name := strings.NewReplacer("/", "_", "?", "-", "=", "-").Replace(path)
+			b.picture(filepath.Join(dir, lang+name[:min(len(name), 40)]+"-320.png"), 100)
+			b.do(chromedp.EmulateViewport(1280, 900))
+			b.picture(filepath.Join(dir, lang+name[:min(len(name), 40)]+"-1280.png"), 100)
+		}
+		b.do(chromedp.EmulateViewport(1280, 900))
+	}
+	for _, lang := range []string{"it", "en", "de", "fr", "sl"} {
+		for _, path := range public {
+			check(path, lang)
+		}
+	}
+	b.as(family)
+	for _, lang := range []string{"en", "de", "fr", "sl", "it"} {
+		for _, path := range inside {
+			check(path, lang)
+		}
+	}
+	// Each page as if it were the first.
+	for _, path := range append(public, inside...) {
+		b.cache(true)
+		b.do(chromedp.Navigate(s.url + path))
+		b.mu.Lock()
+		if b.bytes > maxWeight || b.bytes == 0 {
+			t.Errorf("%s weighs %.0f bytes, want at most %d", path, b.bytes, maxWeight)
+		}
+		b.mu.Unlock()
+	}
+	for _, address := range b.foreign {
+		t.Errorf("a page asked for %s", address)
+	}
+}
+
+// The whole way with the keyboard alone: skip link, log-in, a notice into the
+// cart, to the payment.
+func TestKeyboard(t *testing.T) {
+	t.Parallel()
+	s, _, _, _ := lived(t)
+	b := newTab(t)
+	b.do(chromedp.Navigate(s.url + "/accesso"))
+	press := func(keys string) {
+		t.Helper()
+		b.do(chromedp.KeyEvent(keys))
+	}
+	focus := func() string {
+		t.Helper()
+		name, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`(() => { const e = document.activeElement; if (!e) return ""; return (e.labels && e.labels[0] ? e.labels[0].textContent : e.textContent).trim(); })()`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	tabTo := func(name string) {
+		t.Helper()
+		for range 60 {
+			press("\t")
+			if got := focus(); got == name {
+				return
+			}
+		}
+		t.Fatalf("the keyboard does not reach %q", name)
+	}
+	press("\t")
+	if got := focus(); got != "Vai al contenuto" {
+		t.Errorf("the first stop is %q, want the skip link", got)
+	}
+	arrives := func(path string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+			at, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.readyState === "complete" ? location.pathname : ""`))
+			if err == nil && at == path {
+				return
+			}
+			<-time.After(20 * time.Millisecond) // the browser is another process
+		}
+		t.Fatalf("the keyboard does not lead to %s", path)
+	}
+	tabTo("Username")
+	press("mario.rossi")
+	tabTo("Password")
+	press(gatewaytest.Password)
+	press("\r")
+	arrives("/")
+	tabTo("Aggiungi al carrello")
+	press("\r")
+	tabTo("Vai al carrello")
+	press("\r")
+	arrives("/carrello")
+	tabTo("Vai al pagamento")
+	press("\r")
+	arrives("/carrello/pagamento")
+	tabTo("Paga")
+}
+
+// The pictures of the README and of the manual: go test -run Pictures -update.
+func TestPictures(t *testing.T) {
+	if !*update {
+		t.Skip("only with -update")
+	}
+	s, family, _, _ := lived(t)
+	b := newTab(t)
+	b.as(family)
+	screens := "../../docs/screens"
+	for _, lang := range []string{"it", "de"} {
+		b.do(chromedp.EmulateViewport(390, 844))
+		for name, path := range map[string]string{"avvisi": "/avvisi", "carrello": "/carrello", "pagamento": "/carrello/pagamento", "esito": outcomeOf(s.PSPs.Orders()[0])} {
+			b.do(chromedp.Navigate(s.url + path + "?lang=" + lang))
+			b.crop(fmt.Sprintf("static/manual/%s-%s.jpg", lang, name), 760, 55)
+			b.picture(filepath.Join(screens, lang+"-"+name+".png"), 100)
+		}
+		b.do(chromedp.EmulateViewport(1280, 900))
+		for name, path := range map[string]string{"home": "/", "versamenti": "/versamenti-volontari?cerca=grosseto", "attestazioni": "/attestazioni"} {
+			sep := "?"
+			if strings.Contains(path, "?") {
+				sep = "&"
+			}
+			b.do(chromedp.Navigate(s.url + path + sep + "lang=" + lang))
+			b.picture(filepath.Join(screens, lang+"-"+name+".png"), 100)
+		}
+	}
+}
