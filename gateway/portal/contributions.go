@@ -138,7 +138,7 @@ type giftPage struct {
 	Gift     gateway.Contribution
 	Children []giftChild
 	Whom     string // id of a child, or other
-	Name     string
+	Pupil    string // as typed
 	Amount   string
 	// What is wrong: name, name_long, amount, amount_low, amount_high, or whom.
 	Errors map[string]string
@@ -200,8 +200,8 @@ func (p *portal) makeGift(c *gin.Context) {
 		c.Redirect(http.StatusSeeOther, "/carrello")
 		return
 	}
-	page.Whom, page.Name = c.DefaultPostForm("per", "altro"), strings.Join(strings.Fields(c.PostForm("nome")), " ")
-	gift := gateway.Gift{School: page.Gift.School, Service: page.Gift.Service, Code: string(gateway.Anonymous), Name: page.Name}
+	page.Whom, page.Pupil = c.DefaultPostForm("per", "altro"), strings.Join(strings.Fields(c.PostForm("nome")), " ")
+	gift := gateway.Gift{School: page.Gift.School, Service: page.Gift.Service, Code: string(gateway.Anonymous), Name: page.Pupil}
 	actor := gateway.Actor{Kind: "guest", Name: "guest"}
 	if a != nil {
 		actor = gateway.Actor{Kind: "account", Name: a.ID}
@@ -219,9 +219,9 @@ func (p *portal) makeGift(c *gin.Context) {
 			return
 		}
 		gift.Code, gift.Name = string(pupil.Code), pupil.FirstName+" "+pupil.LastName
-	case page.Name == "":
+	case page.Pupil == "":
 		page.Errors["name"] = "name"
-	case utf8.RuneCountInString(page.Name) > 70, hasControl(c.PostForm("nome")):
+	case utf8.RuneCountInString(page.Pupil) > 70, hasControl(c.PostForm("nome")):
 		page.Errors["name"] = "name_long"
 	}
 	if page.Gift.Free {
