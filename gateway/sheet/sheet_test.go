@@ -419,7 +419,7 @@ func TestBombs(t *testing.T) {
 		code string
 	}{
 		{"texts", bomb("xl/t.xml", "<sst>", cell, 30<<10, "</sst>"), "too_large"},
-		{"one text", bomb("xl/worksheets/s.xml", "<sheetData><row><c><v>", strings.Repeat("1", 1024), 20<<10, ""), "format"},
+		{"one text", bomb("xl/worksheets/s.xml", "<sheetData><row><c><v>", strings.Repeat("1", 1024), 1<<10, ""), "format"},
 		{"relations", bomb("xl/_rels/x.rels", "", "", 0, ""), ""},
 		{"entries", archive(t, func() map[string]string {
 			m := map[string]string{}
@@ -449,7 +449,11 @@ func TestMillionEmptyRows(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString(`<sheetData><row r="1"><c t="str"><v>Nome</v></c></row>`)
 	for i := 2; i < 1_000_000; i++ {
-		fmt.Fprintf(&b, `<row r="%d" s="1"><c s="1"/></row>`, i)
+		if i%100 == 0 {
+			b.WriteString(`<row s="1"><c s="1"/></row>`)
+		} else {
+			b.WriteString(`<row/>`)
+		}
 	}
 	b.WriteString(`<row r="1000000"><c t="str"><v>Ada</v></c></row></sheetData>`)
 	r, err := open(book(t, b.String(), nil), sheet.Options{})
