@@ -563,7 +563,7 @@ func attestationPDF(a portal.Attestation) ([]byte, error) {
 	for _, p := range a.Payments {
 		line := receiptspdf.Payment{
 			School: receiptspdf.School{Name: p.School.Name, Code: string(p.School.Code)}, Number: p.Notice.Number.Grouped(),
-			Description: p.Notice.Description, Class: p.Notice.Debtor.Class, PaidAt: p.PaidAt, Amount: p.Receipt.Content.Amount,
+			Description: p.Notice.Description, Class: p.Notice.Debtor.Class, PaidAt: p.PaidAt, Amount: p.Amount,
 			Method: p.Receipt.Content.Method, PSP: p.Receipt.Content.PSP.Name, ReceiptID: p.Receipt.Content.ID,
 		}
 		if p.Payer != nil {

@@ -29,6 +29,7 @@ type mailPayload struct {
 	Number   iuv.Number         `json:"number"`
 	Payer    string             `json:"payer"`
 	Receipt  string             `json:"receipt,omitempty"`
+	Refund   string             `json:"refund,omitempty"`
 	// AccountMail is set in their place for a mail about an account.
 	AccountMail gateway.AccountMail `json:"account_mail,omitempty"`
 }
@@ -40,7 +41,11 @@ func (w *Worker) fanOut(ctx context.Context, m gateway.Message) ([]gateway.Messa
 		return nil, fmt.Errorf("event: %w: unreadable payload", ErrPermanent)
 	}
 	var list []gateway.Message
-	if template := mailFor[e.Type]; template != "" {
+	template := mailFor[e.Type]
+	if e.Type == gateway.EventRefundChanged && e.RefundState == gateway.RefundExecuted && e.Number != "" {
+		template = templateRefunded // before that it is the school's own matter
+	}
+	if template != "" {
 		mails, err := w.mailsOf(ctx, m, e, template)
 		if err != nil {
 			return nil, err
@@ -83,7 +88,7 @@ func (w *Worker) mailsOf(ctx context.Context, m gateway.Message, e gateway.Event
 		if p.Email == "" {
 			continue
 		}
-		payload, err := json.Marshal(mailPayload{Template: template, School: e.School, Number: number, Payer: p.ID, Receipt: e.Receipt})
+		payload, err := json.Marshal(mailPayload{Template: template, School: e.School, Number: number, Payer: p.ID, Receipt: e.Receipt, Refund: e.Refund})
 		if err != nil {
 			return nil, err
 		}

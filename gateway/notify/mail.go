@@ -45,13 +45,14 @@ const (
 	templateIssued   = "notice_issued"
 	templatePaid     = "notice_paid"
 	templateReminder = "notice_reminder"
+	templateRefunded = "notice_refunded"
 
 	templateUnknown = "unknown" // in the metric only
 )
 
 // noticeMails are the mails about a notice, letters those to an address.
 var (
-	noticeMails   = []string{templateIssued, templatePaid, templateReminder}
+	noticeMails   = []string{templateIssued, templatePaid, templateReminder, templateRefunded}
 	letters       = []string{gateway.LetterEmailChange, gateway.LetterEmailChanged, gateway.LetterHelp}
 	templateNames = slices.Concat(noticeMails, letters, accountMails)
 
@@ -164,6 +165,7 @@ type facts struct {
 	Child              string // first name; empty when it is addressed to the payer
 	Description        string
 	Amount             money.Cents
+	Refunded           bool         // Amount is what goes back
 	DueDate, PaidDate  gateway.Date // PaidDate is zero before
 	Due                string       // as the language writes it
 	Number             string       // in groups of four
@@ -200,6 +202,13 @@ func (w *Worker) facts(ctx context.Context, p mailPayload, pupil gateway.Pupil) 
 		if p.Template == templateReminder && n.Payment != nil {
 			return nil, nil // it is being paid
 		}
+		return &f, nil
+	case templateRefunded:
+		r, err := w.cfg.Service.Refund(ctx, p.School, p.Refund)
+		if err != nil {
+			return nil, fmt.Errorf("refund: %w", err)
+		}
+		f.Amount, f.Refunded = r.Amount, true
 		return &f, nil
 	}
 	r, err := w.cfg.Service.Receipt(ctx, p.School, p.Receipt)
@@ -336,14 +345,20 @@ func (l language) noticeMail(name string, f *facts, m *Mail) error {
 	add("reason", f.Description)
 	digits := strings.NewReplacer(".", l.thousands, ",", l.decimal).Replace(f.Amount.Italian())
 	amount := fact{Label: s.say("fact.amount"), Value: s.with("amount", digits), Figure: true}
-	if f.PaidDate != (gateway.Date{}) {
+	switch {
+	case f.Refunded:
+		amount.Label = s.say("fact.amount_refunded")
+		v.Facts = append(v.Facts, amount)
+	case f.PaidDate != (gateway.Date{}):
 		amount.Label = s.say("fact.amount_paid")
 		v.Facts = append(v.Facts, amount)
 		add("paid_on", l.day(f.PaidDate))
-	} else {
+	default:
 		v.Facts = append(v.Facts, amount)
 	}
-	add("due", f.Due)
+	if !f.Refunded {
+		add("due", f.Due)
+	}
 	add("number", f.Number)
 	add("school", f.School)
 	add("school_code", f.SchoolCode)

@@ -635,6 +635,9 @@ func TestGolden(t *testing.T) {
 					School: "IC 6 Grosseto", SchoolCode: "80014480828", Child: "Maria", Description: "Viaggio di istruzione 3B", Amount: 165000,
 					DueDate: day, Number: "3012 0260 0000 0042 44", Link: "https://pagamenti.example/avvisi/80014480828/301202600000004244", Help: "Segreteria, 0564 000000",
 				}
+				if name == templateRefunded {
+					f.Refunded = true
+				}
 				if name == templatePaid {
 					f.PaidDate, f.Link = gateway.Date{Year: 2026, Month: time.November, Day: 3}, "https://pagamenti.example/pagamenti/80014480828/7h3receipt"
 				}
@@ -781,6 +784,37 @@ func TestReminder(t *testing.T) {
 	o.Issue(func(n *gateway.NewNotice) { n.DueDate = "2026-12-29" })
 	remind(0)
 	o.wantMails("father@example.org")
+}
+
+// A family is told of a refund when it is given, not while the school decides.
+func TestRefundIsTold(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	o := newOffice(gatewaytest.New(t))
+	o.family()
+	o.parent("mother", "", "it")
+	n := o.Issue()
+	rec := o.Settle(n, "")
+	o.drain()
+	o.post.took()
+	clerk, head := gateway.Actor{Kind: "client", Name: "clerk"}, gateway.Actor{Kind: "client", Name: "head"}
+	r, err := o.RequestRefund(ctx, clerk, n.School, gateway.NewRefund{Receipt: rec.ID, Amount: 650, Reason: "gita annullata", IBAN: "IT60X0542811101000000123456", Holder: "Mario Rossi"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.ChangeRefund(ctx, head, n.School, r.ID, gateway.RefundChange{State: gateway.RefundApproved}); err != nil {
+		t.Fatal(err)
+	}
+	o.drain()
+	o.wantMails()
+	if _, err := o.ChangeRefund(ctx, head, n.School, r.ID, gateway.RefundChange{State: gateway.RefundExecuted}); err != nil {
+		t.Fatal(err)
+	}
+	o.drain()
+	m := o.wantMails("father@example.org")[0]
+	if m.Subject != "Rimborso disposto: IC 6 Grosseto" || !strings.Contains(m.Text, "6,50 €") || !strings.Contains(m.Text, n.Number.Grouped()) || strings.Contains(m.Text, "IT60") {
+		t.Errorf("mail is %q\n%s", m.Subject, m.Text)
+	}
 }
 
 func TestLetters(t *testing.T) {

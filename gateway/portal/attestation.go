@@ -38,6 +38,7 @@ type AttestedPayment struct {
 	Receipt gateway.Receipt
 	School  gateway.School
 	PaidAt  time.Time
+	Amount  money.Cents // what was paid, less what went back
 	Payer   *AttestedPerson
 }
 
@@ -48,7 +49,15 @@ func (p *portal) attested(c *gin.Context, n gateway.Notice, r gateway.Receipt) (
 	if err != nil {
 		return AttestedPayment{}, err
 	}
-	out := AttestedPayment{Notice: n, Receipt: r, School: school, PaidAt: paidAt(r)}
+	out := AttestedPayment{Notice: n, Receipt: r, School: school, PaidAt: paidAt(r), Amount: r.Content.Amount}
+	// What the school gave back is no expense.
+	refunds, err := p.svc.Refunds(ctx, n.School, gateway.RefundFilter{Receipt: r.ID, State: gateway.RefundExecuted, Limit: 100})
+	if err != nil {
+		return AttestedPayment{}, err
+	}
+	for _, back := range refunds {
+		out.Amount -= back.Amount
+	}
 	if payer := r.Content.Payer; payer != nil && payer.ID != "ANONIMO" {
 		out.Payer = &AttestedPerson{payer.FullName, gateway.FiscalCode(payer.ID)}
 		return out, nil
@@ -89,6 +98,10 @@ func (p *portal) attestationPDF(c *gin.Context) {
 	payment, err := p.attested(c, n, r)
 	if err != nil {
 		p.fail(c, err)
+		return
+	}
+	if payment.Amount <= 0 {
+		p.problem(c, http.StatusNotFound) // all of it went back
 		return
 	}
 	p.sendAttestation(c, Attestation{Pupil: pupilOf(n), Payments: []AttestedPayment{payment}}, "attestazione-"+n.Number.String())
@@ -204,7 +217,13 @@ func (p *portal) yearPDF(c *gin.Context) {
 					return
 				}
 				out.Pupil = AttestedPerson{child.Name, pupilOf(full).Code}
-				out.Payments = append(out.Payments, payment)
+				if payment.Amount > 0 {
+					out.Payments = append(out.Payments, payment)
+				}
+			}
+			if len(out.Payments) == 0 {
+				p.problem(c, http.StatusNotFound)
+				return
 			}
 			slices.SortStableFunc(out.Payments, func(a, b AttestedPayment) int { return a.PaidAt.Compare(b.PaidAt) })
 			p.sendAttestation(c, out, "attestazione-"+strconv.Itoa(y.Year))

@@ -184,6 +184,8 @@ func lived(t *testing.T) (s *site, family *browser, public, inside []string) {
 		t.Fatal(err)
 	}
 	receipt := s.Settle(paid, "")
+	_, _, err := s.Delegate(ctx, gatewaytest.Operator, gatewaytest.SchoolCode, "3B", gateway.NewPayer{ID: "mario.rossi", Code: string(gatewaytest.ParentCode), FirstName: "Mario", LastName: "Rossi"})
+	must(err)
 	gift := s.contribution(true, 500)
 
 	family = s.browser()
@@ -200,7 +202,7 @@ func lived(t *testing.T) (s *site, family *browser, public, inside []string) {
 	}
 	inside = []string{
 		"/", "/avvisi", "/avvisi?mostra=tutti", at(trip), at(paid), at(running), at(gone), "/carrello", "/carrello/pagamento", outcome, "/pagamenti",
-		"/pagamenti/" + string(paid.School) + "/" + receipt.ID, "/attestazioni", "/consensi", "/area-riservata", "/cambio-password", "/assistenza", "/versamenti-volontari", give + "/" + gift.ID,
+		"/pagamenti/" + string(paid.School) + "/" + receipt.ID, "/attestazioni", "/classe", "/consensi", "/area-riservata", "/cambio-password", "/assistenza", "/versamenti-volontari", give + "/" + gift.ID,
 	}
 	return s, family, public, inside
 }

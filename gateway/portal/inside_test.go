@@ -459,3 +459,36 @@ func TestPublicPages(t *testing.T) {
 		}
 	}
 }
+
+// A class representative sees names, amounts and states of the class, and
+// nothing to open.
+func TestClass(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Family()
+	b := s.browser()
+	b.login("mario.rossi")
+	b.get("/classe").says("Nessuna scuola ti ha indicato come rappresentante")
+	paid := s.Issue()
+	other := s.Issue(func(n *gateway.NewNotice) {
+		n.DebtorCode, n.DebtorName = string(code(t, "BNCLCU12B02H501")), "Luca Bianchi"
+	})
+	s.Issue(func(n *gateway.NewNotice) { n.Class, n.DebtorName = "1A", "Anna Neri" })
+	s.Settle(paid, "")
+	if _, _, err := s.Delegate(context.Background(), gatewaytest.Operator, gatewaytest.SchoolCode, "3B", gateway.NewPayer{
+		ID: "mario.rossi", Code: string(gatewaytest.ParentCode), FirstName: "Mario", LastName: "Rossi", Email: "m@example.org",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.get("/").links("La tua classe"); len(got) != 1 {
+		t.Errorf("home leads to the class by %q", got)
+	}
+	p := b.get("/classe").says("Classe 3B", "IC 6 Grosseto", "Viaggio di istruzione 3B", "pagati 1 su 2, in tutto € 16,50", "Luca Bianchi", "Da pagare", "Maria Rossi", "Pagato").saysNot("Anna Neri", other.Number.String(), "BNCLCU")
+	if got := len(all(p.main(), tag("a"))); got != 0 {
+		t.Errorf("%d links for a delegate, want none", got)
+	}
+	if got := b.get("/avvisi/" + string(other.School) + "/" + other.Number.String()).status; got != http.StatusNotFound {
+		t.Errorf("another child's notice is %d for the delegate", got)
+	}
+	s.browser().get("/classe").is(200, "/accesso")
+}

@@ -224,6 +224,7 @@ type homePage struct {
 	DueCount  int
 	DueTotal  money.Cents
 	Verifying int
+	Delegate  bool // of a class
 }
 
 // homeNotices is how many notices Home shows.
@@ -241,6 +242,12 @@ func (p *portal) home(c *gin.Context) {
 		return
 	}
 	page := homePage{frame: p.frame(c), Proven: a.Proven}
+	classes, err := p.svc.ClassNotices(c.Request.Context(), *a)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	page.Delegate = len(classes) > 0
 	for _, n := range list {
 		switch n.State {
 		case stateOpen:

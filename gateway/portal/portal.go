@@ -140,6 +140,7 @@ var routes = []route{
 	{"GET", "/avvisi", family, (*portal).notices},
 	{"GET", "/avvisi/:school/:number", family, (*portal).notice},
 	{"GET", "/avvisi/:school/:number/avviso.pdf", visitor, (*portal).noticePDF},
+	{"GET", "/classe", family, (*portal).class},
 	{"GET", "/carrello", visitor, (*portal).cart},
 	{"POST", "/carrello/avvisi", family, (*portal).addNotice},
 	{"POST", "/carrello/rimuovi", visitor, (*portal).removeNotice},

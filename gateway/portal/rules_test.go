@@ -21,7 +21,7 @@ func TestRoutes(t *testing.T) {
 		"GET /": visitor, "GET /accesso": visitor, "POST /accesso": visitor, "POST /esci": provisional,
 		"GET /cambio-password": provisional, "POST /cambio-password": provisional, "GET /area-riservata": family,
 		"GET /avvisi": family, "GET /avvisi/:school/:number": family, "GET /avvisi/:school/:number/avviso.pdf": visitor,
-		"GET /carrello": visitor, "POST /carrello/avvisi": family, "POST /carrello/rimuovi": visitor,
+		"GET /classe": family, "GET /carrello": visitor, "POST /carrello/avvisi": family, "POST /carrello/rimuovi": visitor,
 		"GET /carrello/pagamento": visitor, "POST /carrello/pagamento": visitor,
 		"GET /carrello/esito/:cart": visitor, "GET /carrello/esito/:cart/stato": visitor,
 		"GET /pagamenti": family, "GET /pagamenti/:school/:receipt": family, "GET /pagamenti/:school/:receipt/ricevuta.pdf": family,

@@ -79,7 +79,7 @@ func WriteAttestation(w io.Writer, a Attestation) error {
 		body("I pagamenti indicati risultano dalle ricevute telematiche conservate dalla scuola."), body(keep),
 	}})
 	d.Space(2)
-	d.Paragraph(pdf.Fine, "La commissione del prestatore di servizi di pagamento non è compresa.")
+	d.Paragraph(pdf.Fine, "Gli importi sono al netto dei rimborsi; la commissione del prestatore di servizi di pagamento non è compresa.")
 	return d.Write(w)
 }
 
