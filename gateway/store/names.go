@@ -120,15 +120,18 @@ func (t *tx) insertNames(people []named) error {
 
 // Most of many are there already, so COPY would fail: PostgreSQL takes them as
 // arrays. A row that meets a conflict costs seven times as much as looking
-// whether it is there; the order is kept as insertNames says.
+// whether it is there; the order is kept as insertNames says. The look-up is one
+// per row, by the key, whatever the planner thinks of the table: a join that was
+// planned while it was empty would read all of it each time.
 const insertNameArrays = `
 INSERT INTO names (school, code_hash, name_hash, name_enc)
 SELECT n.school, n.code_hash, n.name_hash, n.name_enc
   FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS n (school, code_hash, name_hash, name_enc)
- WHERE NOT EXISTS (
-       SELECT 1
+ WHERE (
+       SELECT t.school
          FROM names t
-        WHERE t.school = n.school AND t.code_hash = n.code_hash AND t.name_hash = n.name_hash)
+        WHERE t.school = n.school AND t.code_hash = n.code_hash AND t.name_hash = n.name_hash
+        LIMIT 1) IS NULL
  ORDER BY n.school, n.code_hash, n.name_hash
     ON CONFLICT DO NOTHING`
 

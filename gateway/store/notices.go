@@ -277,7 +277,7 @@ func (t *tx) NoticeByExternalID(school gateway.SchoolCode, externalID string) (g
 const selectExternalIDs = `
 SELECT external_id, number, fingerprint, created_at
   FROM notices
- WHERE school = $1 AND external_id <> '' AND external_id`
+ WHERE school = $1 AND external_id <> '' AND external_id %s`
 
 func (t *tx) ExternalIDs(school gateway.SchoolCode, ids []string) (map[string]gateway.IssuedRef, error) {
 	if len(ids) == 0 {
@@ -287,7 +287,7 @@ func (t *tx) ExternalIDs(school gateway.SchoolCode, ids []string) (map[string]ga
 		id  string
 		ref gateway.IssuedRef
 	}
-	rows, err := t.sql.QueryContext(t.ctx, selectExternalIDs+t.db.anyOf, school, t.db.list(ids))
+	rows, err := t.sql.QueryContext(t.ctx, t.db.eachOf(selectExternalIDs), school, t.db.list(ids))
 	list, err := collect(rows, err, func(r row) (f found, err error) {
 		err = r.Scan(&f.id, number{&f.ref.Number}, digest{&f.ref.Fingerprint}, instant{&f.ref.CreatedAt})
 		return f, err
@@ -310,23 +310,23 @@ func texts(numbers []iuv.Number) []string {
 	return list
 }
 
-const selectNoticesNumbered = selectNotice + fromNotices + ` WHERE n.school = $1 AND n.number`
+const selectNoticesNumbered = selectNotice + fromNotices + ` WHERE n.school = $1 AND n.number %s`
 
 func (t *tx) NoticesNumbered(school gateway.SchoolCode, numbers []iuv.Number) ([]gateway.Notice, error) {
 	if len(numbers) == 0 {
 		return nil, nil
 	}
-	rows, err := t.sql.QueryContext(t.ctx, selectNoticesNumbered+t.db.anyOf, school, t.db.list(texts(numbers)))
+	rows, err := t.sql.QueryContext(t.ctx, t.db.eachOf(selectNoticesNumbered), school, t.db.list(texts(numbers)))
 	return collectOpened(rows, err, func(r row) (opener[gateway.Notice], error) { return t.scanNotice(r) })
 }
 
-const selectTakenNumbers = `SELECT number FROM notices WHERE school = $1 AND number`
+const selectTakenNumbers = `SELECT number FROM notices WHERE school = $1 AND number %s`
 
 func (t *tx) TakenNumbers(school gateway.SchoolCode, numbers []iuv.Number) (map[iuv.Number]bool, error) {
 	if len(numbers) == 0 {
 		return nil, nil
 	}
-	rows, err := t.sql.QueryContext(t.ctx, selectTakenNumbers+t.db.anyOf, school, t.db.list(texts(numbers)))
+	rows, err := t.sql.QueryContext(t.ctx, t.db.eachOf(selectTakenNumbers), school, t.db.list(texts(numbers)))
 	list, err := collect(rows, err, func(r row) (n iuv.Number, err error) {
 		err = r.Scan(number{&n})
 		return n, err

@@ -30,8 +30,14 @@ var postgresDialect = dialect{
 	claimPSPRefunds: fmt.Sprintf(claimPSPRefunds, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),
 	unique:          func(err error) bool { return pgCode(err) == "23505" },
 	anyOf:           " = ANY($2)",
-	list:            func(ids []string) any { return ids },
-	copies:          true,
+	// One look-up by the key for each, whatever the planner thinks of the table. A
+	// plan of = ANY that was made while it was empty reads all of it each time,
+	// and compares every row with the whole list.
+	eachOf: func(query string) string {
+		return "SELECT q.* FROM unnest($2::text[]) AS i (key) CROSS JOIN LATERAL (" + fmt.Sprintf(query, "= i.key") + " LIMIT 1) AS q"
+	},
+	list:   func(ids []string) any { return ids },
+	copies: true,
 	retry: func(err error) bool { // serialization_failure, deadlock_detected
 		code := pgCode(err)
 		return code == "40001" || code == "40P01"

@@ -28,6 +28,7 @@ var sqliteDialect = dialect{
 	claimPSPRefunds: fmt.Sprintf(claimPSPRefunds, "IN (", ")"),
 
 	anyOf:     " IN (SELECT value FROM json_each($2))",
+	eachOf:    func(query string) string { return fmt.Sprintf(query, "IN (SELECT value FROM json_each($2))") },
 	list:      func(ids []string) any { return asJSON(ids) },
 	insertTry: fmt.Sprintf(insertDeliveryTry, "TEXT", "BLOB"),
 	unique: func(err error) bool {

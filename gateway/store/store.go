@@ -67,9 +67,13 @@ type dialect struct {
 	// claimPSPRefunds is the query of ClaimPSPRefunds.
 	claimPSPRefunds string
 	// anyOf ends a condition on a column that is to be one of a list, the
-	// statement's argument $2, and list makes that argument.
+	// statement's argument $2; for short lists.
 	anyOf string
-	list  func([]string) any
+	// eachOf makes the query of one row by a unique key, where %s stands for the
+	// comparison with the key, one of those rows whose key is in a list, $2, which
+	// list makes.
+	eachOf func(query string) string
+	list   func([]string) any
 	// copies says that rows can be streamed into a table (bulk.go).
 	copies    bool
 	insertTry string // the query of AddDeliveryTry
