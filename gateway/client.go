@@ -25,6 +25,8 @@ type Client struct {
 	Secret    [sha256.Size]byte // SHA-256 of the secret
 	CreatedAt time.Time
 	RevokedAt time.Time // zero while it may be used
+	// Version counts its secrets: a token of an earlier one is good no more.
+	Version int64
 }
 
 // The scopes a client may hold (contract). ScopeAdmin is the operator's: it
@@ -83,16 +85,15 @@ func (s *Service) AddClient(ctx context.Context, actor Actor, school SchoolCode,
 	if err := bad.Err(); err != nil {
 		return Client{}, "", err
 	}
-	var b [32]byte
-	if _, err := io.ReadFull(s.random, b[:]); err != nil {
-		return Client{}, "", fmt.Errorf("client secret: %w", err)
+	secret, err := s.newSecret()
+	if err != nil {
+		return Client{}, "", err
 	}
-	secret := "ngs_" + base64.RawURLEncoding.EncodeToString(b[:])
 	c := Client{
 		ID: "ngc_" + s.newID(), Name: name, School: school, Scopes: scopes,
-		Secret: sha256.Sum256([]byte(secret)), CreatedAt: s.clock.Now(),
+		Secret: sha256.Sum256([]byte(secret)), CreatedAt: s.clock.Now(), Version: 1,
 	}
-	err := s.store.Update(ctx, func(tx Tx) error {
+	err = s.store.Update(ctx, func(tx Tx) error {
 		if school != "" {
 			if _, err := tx.School(school); err != nil {
 				return fmt.Errorf("school %s: %w", school, err)
@@ -102,6 +103,33 @@ func (s *Service) AddClient(ctx context.Context, actor Actor, school SchoolCode,
 			return err
 		}
 		return tx.AppendAudit(Audit{School: school, Actor: actor, Action: "client.created", Object: c.ID, At: c.CreatedAt})
+	})
+	return c, secret, err
+}
+
+func (s *Service) newSecret() (string, error) {
+	var b [32]byte
+	if _, err := io.ReadFull(s.random, b[:]); err != nil {
+		return "", fmt.Errorf("client secret: %w", err)
+	}
+	return "ngs_" + base64.RawURLEncoding.EncodeToString(b[:]), nil
+}
+
+// RotateClient gives a client a new secret, which is shown this once. The one
+// before, and the tokens it got, end at once; ErrNotFound for a revoked client
+// too.
+func (s *Service) RotateClient(ctx context.Context, actor Actor, id string) (c Client, secret string, err error) {
+	if secret, err = s.newSecret(); err != nil {
+		return c, "", err
+	}
+	err = s.store.Update(ctx, func(tx Tx) error {
+		if err := tx.RotateClient(id, sha256.Sum256([]byte(secret))); err != nil {
+			return err
+		}
+		if c, err = tx.Client(id); err != nil {
+			return err
+		}
+		return s.audited(tx, actor, c.School, "client.rotated", id, s.clock.Now())
 	})
 	return c, secret, err
 }
@@ -128,6 +156,16 @@ func (s *Service) Client(ctx context.Context, id string) (Client, error) {
 		return err
 	})
 	return c, err
+}
+
+// Audits lists the audit trail of a school, newest first.
+func (s *Service) Audits(ctx context.Context, school SchoolCode, f AuditFilter) ([]Audit, error) {
+	var list []Audit
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		list, err = tx.Audits(school, f)
+		return err
+	})
+	return list, err
 }
 
 // Clients lists all clients, the newest first.

@@ -383,9 +383,40 @@ type Evidence struct {
 	School    SchoolCode // empty, or not ours: only an operator sees it
 	ReceiptID string
 	Number    string
+	Seq       int64 // order of arrival, set by the store
 	Digest    [sha256.Size]byte
 	Raw       []byte // nil in lists
 	Received  time.Time
+}
+
+// EvidenceFilter chooses evidence, newest first.
+type EvidenceFilter struct {
+	Kind   EvidenceKind // empty: all
+	Before int64        // Seq below
+	Limit  int
+}
+
+// Evidences lists a school's evidence; for the empty school what names none of
+// ours, which only an operator may see.
+func (s *Service) Evidences(ctx context.Context, school SchoolCode, f EvidenceFilter) ([]Evidence, error) {
+	var list []Evidence
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		list, err = tx.Evidences(school, f)
+		return err
+	})
+	return list, err
+}
+
+// Evidence finds one piece of evidence, in the same way; ErrNotFound. bytes asks
+// for what was received, which leaves a trace.
+func (s *Service) Evidence(ctx context.Context, actor Actor, school SchoolCode, id string, bytes bool) (e Evidence, err error) {
+	err = s.store.Update(ctx, func(tx Tx) error {
+		if e, err = tx.EvidenceByID(school, id); err != nil || !bytes {
+			return err
+		}
+		return s.audited(tx, actor, school, "evidence.raw_read", id, s.clock.Now())
+	})
+	return e, err
 }
 
 // EvidenceKind says why bytes were kept. Stored and sent: never renamed.

@@ -106,6 +106,47 @@ func (s *Service) AddSchool(ctx context.Context, actor Actor, in NewSchool) (Sch
 	return school, created, err
 }
 
+// ChangeSchool changes what change changes of a school, which it sees as it was
+// typed; its code stays, and notices that were issued stay as they are.
+func (s *Service) ChangeSchool(ctx context.Context, actor Actor, code SchoolCode, change func(old School, in *NewSchool) error) (School, error) {
+	var school School
+	err := s.store.Update(ctx, func(tx Tx) error {
+		old, err := tx.School(code)
+		if err != nil {
+			return err
+		}
+		in := NewSchool{
+			Code: string(old.Code), Name: old.Name, IBAN: string(old.IBAN), Segregation: old.Segregation.String(), Broker: old.Broker, Station: old.Station,
+			Mechanograph: old.Mechanograph, CBILL: old.CBILL, Taxonomy: old.Taxonomy, HelpText: old.HelpText,
+			PostalAccount: old.Postal.Account, PostalIBAN: string(old.Postal.IBAN), PostalHolder: old.Postal.Holder, PostalAuth: old.Postal.Authorization,
+		}
+		if err := change(old, &in); err != nil {
+			return err
+		}
+		if school, err = s.checkSchool(in); err != nil {
+			return err
+		}
+		if school.Taxonomy != old.Taxonomy {
+			if err := s.checkTaxonomy(tx.Context(), school, []NewNotice{{}}, false); err != nil {
+				return err
+			}
+		}
+		school.CreatedAt, school.Version = old.CreatedAt, old.Version
+		if school == old {
+			return nil
+		}
+		school.Version++
+		if err := tx.SaveSchool(school); err != nil {
+			return err
+		}
+		return s.audited(tx, actor, code, "school.changed", string(code), s.clock.Now())
+	})
+	if err != nil {
+		return School{}, fmt.Errorf("change school %s: %w", code, err)
+	}
+	return school, nil
+}
+
 // School finds one school; ErrNotFound.
 func (s *Service) School(ctx context.Context, code SchoolCode) (School, error) {
 	var school School

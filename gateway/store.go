@@ -43,6 +43,8 @@ type Tx interface {
 	School(code SchoolCode) (School, error)
 	Schools() ([]School, error) // by name
 	InsertSchool(School) error
+	// SaveSchool is ErrConflict when a later version is there.
+	SaveSchool(School) error
 	// KnowsStation says whether any school uses this broker, and any this
 	// station.
 	KnowsStation(broker, station string) (knowsBroker, knowsStation bool, err error)
@@ -91,6 +93,10 @@ type Tx interface {
 	ReceivedFor(school SchoolCode, number iuv.Number) (money.Cents, error)
 	InsertEvidence(Evidence) error
 	Evidence(kind EvidenceKind, limit int) ([]Evidence, error) // with Raw, newest first
+	// Evidences lists a school's evidence, or what names no school of ours for the
+	// empty one, newest first, without Raw.
+	Evidences(school SchoolCode, f EvidenceFilter) ([]Evidence, error)
+	EvidenceByID(school SchoolCode, id string) (Evidence, error) // with Raw
 	InsertRefund(Refund) error
 	Refund(school SchoolCode, id string) (Refund, error) // with Notice and AtPSP
 	Refunds(school SchoolCode, f RefundFilter) ([]Refund, error)
@@ -226,6 +232,8 @@ type Tx interface {
 	Client(id string) (Client, error)
 	Clients() ([]Client, error)
 	RevokeClient(id string, at time.Time) error
+	// RotateClient is ErrNotFound for one that is revoked.
+	RotateClient(id string, secret [sha256.Size]byte) error
 
 	// ArchivePosition is what the archive of notices was last told; the zero
 	// position, without a state, when it was told nothing.

@@ -144,7 +144,7 @@ func schoolCommand(ctx context.Context, c cli, args []string) error {
 
 func clientCommand(ctx context.Context, c cli, args []string) error {
 	if len(args) == 0 {
-		return usagef("nodogate client add|list|revoke")
+		return usagef("nodogate client add|list|rotate|revoke")
 	}
 	fs := newFlags("client " + args[0])
 	asJSON := fs.Bool("json", false, "print JSON")
@@ -194,6 +194,28 @@ func clientCommand(ctx context.Context, c cli, args []string) error {
 			}
 			return printRecords(c, *asJSON, []string{"client_id", "name", "school", "scopes", "revoked_at"}, records)
 		})
+	case "rotate":
+		id := fs.String("id", "", "client id")
+		rest := args[1:]
+		if len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+			*id, rest = rest[0], rest[1:]
+		}
+		if err := parse(fs, rest); err != nil {
+			return err
+		}
+		if *id == "" {
+			return usagef("nodogate client rotate CLIENT_ID")
+		}
+		return withService(ctx, c, func(svc *gateway.Service) error {
+			client, secret, err := svc.RotateClient(ctx, operator, *id)
+			if err != nil {
+				return fmt.Errorf("client %s: %w", *id, err)
+			}
+			return printJSON(c, struct {
+				ID     string `json:"client_id"`
+				Secret string `json:"client_secret"`
+			}{client.ID, secret})
+		})
 	case "revoke":
 		id := fs.String("id", "", "client id")
 		rest := args[1:]
@@ -217,7 +239,7 @@ func clientCommand(ctx context.Context, c cli, args []string) error {
 			return nil
 		})
 	}
-	return usagef("nodogate client add|list|revoke")
+	return usagef("nodogate client add|list|rotate|revoke")
 }
 
 // explain turns a list of wrong fields into one line that names the flags.

@@ -55,6 +55,8 @@ type config struct {
 	SMTPURL        string   `env:"NODOGATE_SMTP_URL" secret:"url"`
 	MailFrom       string   `env:"NODOGATE_MAIL_FROM"`
 	SecretFile     string   `env:"NODOGATE_SECRET_FILE" envDefault:"data/secret"`
+	// APIRate is how many requests a minute a client of the REST API may make.
+	APIRate int `env:"NODOGATE_API_RATE" envDefault:"12000"`
 	// AFMURL is what stands before /fees of pagoPA's fee calculator; empty: fees
 	// are the catalogue's.
 	AFMURL string `env:"NODOGATE_AFM_URL"`
@@ -220,6 +222,9 @@ func (cfg config) checkServe() error {
 	}
 	if scheme, _, ok := strings.Cut(cfg.DatabaseURL, "://"); !ok || !slices.Contains([]string{"sqlite", "postgres", "postgresql"}, scheme) {
 		add("NODOGATE_DATABASE_URL must be sqlite://path or postgres://…")
+	}
+	if cfg.APIRate < 1 {
+		add("NODOGATE_API_RATE must be 1 or more requests a minute")
 	}
 	if cfg.RedisURL != "" {
 		if client, err := cache.NewClient(cfg.RedisURL); err != nil {

@@ -178,7 +178,11 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 		return nil, err
 	}
 	observe := newHTTPDuration(n.reg)
-	api, err := httpapi.New(httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, CheckMapping: imports.CheckMapping, Observe: observe, TrustedProxies: cfg.TrustedProxies})
+	apiConfig := httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, CheckMapping: imports.CheckMapping, Observe: observe, TrustedProxies: cfg.TrustedProxies, PerMinute: cfg.APIRate}
+	if n.redis != nil {
+		apiConfig.Quotas = cache.NewQuotas(n.redis, cfg.APIRate)
+	}
+	api, err := httpapi.New(apiConfig)
 	if err != nil {
 		return nil, err
 	}

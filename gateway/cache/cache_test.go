@@ -343,3 +343,29 @@ func TestHintsSayOnceThatRedisIsAway(t *testing.T) {
 		t.Errorf("said %d times, want once: %s", n, &log)
 	}
 }
+
+func TestQuotas(t *testing.T) {
+	t.Parallel()
+	client := open(t)
+	q, other := NewQuotas(client, 2), NewQuotas(client, 2)
+	caller := rand.Text()
+	for i, want := range []int{1, 0} {
+		got, err := []*Quotas{q, other}[i].Take(t.Context(), caller)
+		if err != nil || !got.Allowed || got.Limit != 2 || got.Remaining != want || got.RetryAfter != 0 {
+			t.Errorf("Take = %+v, %v, want %d left", got, err, want)
+		}
+	}
+	got, err := q.Take(t.Context(), caller)
+	if err != nil || got.Allowed || got.RetryAfter <= 0 || got.Reset <= 0 {
+		t.Errorf("one too many = %+v, %v", got, err)
+	}
+	if got, err := q.Take(t.Context(), rand.Text()); err != nil || !got.Allowed {
+		t.Errorf("another caller = %+v, %v", got, err)
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Take(t.Context(), caller); err == nil {
+		t.Error("a Redis that is away counts")
+	}
+}

@@ -30,6 +30,7 @@ var routes = map[string]route{
 	"getDocs":    {public: true},
 
 	"createSchool": {scope: gateway.ScopeAdmin, once: inTx(CreateSchoolResponseObject.VisitCreateSchoolResponse)},
+	"changeSchool": {scope: gateway.ScopeAdmin},
 	"listSchools":  {},
 	"getSchool":    {school: true},
 
@@ -55,6 +56,17 @@ var routes = map[string]route{
 	"exportNotices":  {scope: gateway.ScopeExportsRead, school: true},
 	"exportReceipts": {scope: gateway.ScopeExportsRead, school: true},
 	"exportPayments": {scope: gateway.ScopeExportsRead, school: true},
+
+	"listEvidence":    {scope: gateway.ScopeReceiptsRead, school: true},
+	"getEvidence":     {scope: gateway.ScopeReceiptsRead, school: true},
+	"listAllEvidence": {scope: gateway.ScopeAdmin},
+	"getAnyEvidence":  {scope: gateway.ScopeAdmin},
+	"listAudit":       {scope: gateway.ScopeAuditRead, school: true},
+
+	"listClients":  {scope: gateway.ScopeAdmin},
+	"createClient": {scope: gateway.ScopeAdmin, once: showingSecret(CreateClientResponseObject.VisitCreateClientResponse)},
+	"rotateClient": {scope: gateway.ScopeAdmin, once: showingSecret(RotateClientResponseObject.VisitRotateClientResponse)},
+	"revokeClient": {scope: gateway.ScopeAdmin},
 
 	"listPupils":     {scope: gateway.ScopeRegistryRead, school: true},
 	"searchPupils":   {scope: gateway.ScopeRegistryRead, school: true},
@@ -129,6 +141,9 @@ func (h *handlers) admit(c *gin.Context, k *call) error {
 	if k.caller, err = h.authenticate(ctx, token); err != nil {
 		return err
 	}
+	if err := h.within(c, k); err != nil {
+		return err
+	}
 	// What an address names must be plain before it may reach the database.
 	for _, p := range c.Params {
 		if !printable(p.Value) {
@@ -170,17 +185,18 @@ func bearer(values []string) (string, error) {
 	return strings.TrimSpace(token), nil
 }
 
-// authenticate checks the token, and that its client was not revoked since.
+// authenticate checks the token, and that its client was not revoked, nor got a
+// new secret, since.
 func (h *handlers) authenticate(ctx context.Context, token string) (caller, error) {
-	id, scopes, err := h.readToken(token)
+	c, err := h.readToken(token)
 	if err != nil {
 		return caller{}, problemBadToken
 	}
-	client, err := h.svc.Client(ctx, id)
-	if errors.Is(err, gateway.ErrNotFound) || err == nil && !client.RevokedAt.IsZero() {
+	client, err := h.svc.Client(ctx, c.Subject)
+	if errors.Is(err, gateway.ErrNotFound) || err == nil && (!client.RevokedAt.IsZero() || client.Version != c.Version) {
 		return caller{}, problemBadToken
 	}
-	return caller{client, scopes}, err
+	return caller{client, strings.Fields(c.Scope)}, err
 }
 
 // printable says whether s is 1 to 255 printable ASCII characters.

@@ -30,6 +30,16 @@ func TestWhoMayCall(t *testing.T) {
 		"createSchool":       {body: `{"fiscal_code":"80014480828","name":"IC 6 Grosseto","iban":"IT60X0542811101000000123456","segregation_code":"01","station":"80014480828_01"}`, status: 200},
 		"listSchools":        {status: 200},
 		"getSchool":          {status: 200},
+		"changeSchool":       {body: `{"cbill":null}`, status: 200},
+		"listEvidence":       {status: 200},
+		"getEvidence":        {status: 200},
+		"listAllEvidence":    {status: 200},
+		"getAnyEvidence":     {status: 200},
+		"listAudit":          {status: 200},
+		"listClients":        {status: 200},
+		"createClient":       {body: `{"name":"segreteria","school":"80014480828","scopes":["notices:read"]}`, status: 201},
+		"rotateClient":       {status: 200},
+		"revokeClient":       {status: 204},
 		"issueNotice":        {body: noticeJSON(), status: 201},
 		"issueBatch":         {body: `{"notices":[` + noticeJSON() + `]}`, status: 201},
 		"cancelNotice":       {status: 200},
@@ -107,6 +117,13 @@ func TestWhoMayCall(t *testing.T) {
 		path := strings.NewReplacer(":cf", string(gatewaytest.SchoolCode), ":pupil", "p1", ":payer", "y1", ":class", "3B",
 			":number", a.g.Issue().Number.String()).Replace(template)
 		switch id {
+		case "getEvidence":
+			path = strings.Replace(path, ":id", a.evidence(gatewaytest.SchoolCode), 1)
+		case "getAnyEvidence":
+			path = strings.Replace(path, ":id", a.evidence(""), 1)
+		case "rotateClient", "revokeClient":
+			c, _ := a.g.Client(gatewaytest.SchoolCode, gateway.ScopeNoticesRead)
+			path = strings.Replace(path, ":id", c.ID, 1)
 		case "getCart":
 			path = strings.Replace(path, ":id", cart.ID, 1)
 		case "getPrint", "getPrintFile":
@@ -250,7 +267,7 @@ func sign(t *testing.T, m jwt.SigningMethod, key any, a *testAPI, change func(*c
 	}
 	h := a.h
 	now := a.g.Now()
-	c := claims{strings.Join(gateway.Scopes, " "), jwt.RegisteredClaims{
+	c := claims{strings.Join(gateway.Scopes, " "), 1, jwt.RegisteredClaims{
 		Issuer: h.issuer(), Audience: jwt.ClaimStrings{h.audience()}, Subject: id,
 		ExpiresAt: jwt.NewNumericDate(now.Add(time.Minute)),
 	}}

@@ -37,6 +37,14 @@ const (
 	DeliveryStatusPending   DeliveryStatus = "pending"
 )
 
+// Defines values for EvidenceKind.
+const (
+	EvidenceKindAlteredCopy  EvidenceKind = "altered_copy"
+	EvidenceKindInconsistent EvidenceKind = "inconsistent"
+	EvidenceKindRefused      EvidenceKind = "refused"
+	EvidenceKindSyntax       EvidenceKind = "syntax"
+)
+
 // Defines values for ImportState.
 const (
 	ImportStateDone    ImportState = "done"
@@ -120,6 +128,33 @@ const (
 	TokenErrorErrorInvalidScope         TokenErrorError = "invalid_scope"
 	TokenErrorErrorUnsupportedGrantType TokenErrorError = "unsupported_grant_type"
 )
+
+// APIClient defines model for APIClient.
+type APIClient struct {
+	ClientID  string        `json:"client_id"`
+	CreatedAt time.Time     `json:"created_at"`
+	Name      string        `json:"name"`
+	RevokedAt InstantOrNull `json:"revoked_at"`
+	School    TextOrNull    `json:"school"`
+	Scopes    []string      `json:"scopes"`
+}
+
+// APISecret defines model for APISecret.
+type APISecret struct {
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+}
+
+// AuditLine defines model for AuditLine.
+type AuditLine struct {
+	Action string `json:"action"`
+
+	// Actor Kind and id, for example client ngc_….
+	Actor    string     `json:"actor"`
+	At       time.Time  `json:"at"`
+	Object   TextOrNull `json:"object"`
+	Sequence int64      `json:"sequence"`
+}
 
 // Cart defines model for Cart.
 type Cart struct {
@@ -229,6 +264,33 @@ type EventPage struct {
 	NextCursor TextOrNull `json:"next_cursor"`
 }
 
+// Evidence defines model for Evidence.
+type Evidence struct {
+	ID     string       `json:"id"`
+	Kind   EvidenceKind `json:"kind"`
+	Number string       `json:"number,omitempty"`
+
+	// Operation The message it came in, for example paSendRTV2.
+	Operation  string    `json:"operation"`
+	ReceiptID  string    `json:"receipt_id,omitempty"`
+	ReceivedAt time.Time `json:"received_at"`
+
+	// School The school it names, whether it is one of ours or not.
+	School string `json:"school,omitempty"`
+
+	// Sha256 Of the bytes, in hexadecimal.
+	Sha256 string `json:"sha256"`
+}
+
+// EvidenceKind defines model for EvidenceKind.
+type EvidenceKind string
+
+// EvidencePage defines model for EvidencePage.
+type EvidencePage struct {
+	Items      []Evidence `json:"items"`
+	NextCursor TextOrNull `json:"next_cursor"`
+}
+
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Code Stable.
@@ -332,6 +394,16 @@ type InstantOrNull = instant
 
 // Method defines model for Method.
 type Method string
+
+// NewAPIClient defines model for NewAPIClient.
+type NewAPIClient struct {
+	// Name What it is for; at most 70 characters.
+	Name string `json:"name"`
+
+	// School The school's fiscal code; an operator's client when left out.
+	School string   `json:"school,omitempty"`
+	Scopes []string `json:"scopes,omitempty"`
+}
 
 // NewCart defines model for NewCart.
 type NewCart struct {
@@ -902,6 +974,23 @@ type School struct {
 	Version             int64      `json:"version"`
 }
 
+// SchoolChange defines model for SchoolChange.
+type SchoolChange struct {
+	Broker              *string `json:"broker,omitempty"`
+	Cbill               *string `json:"cbill,omitempty"`
+	HelpText            *string `json:"help_text,omitempty"`
+	Iban                *string `json:"iban,omitempty"`
+	MechanographicCode  *string `json:"mechanographic_code,omitempty"`
+	Name                *string `json:"name,omitempty"`
+	PostalAccount       *string `json:"postal_account,omitempty"`
+	PostalAuthorization *string `json:"postal_authorization,omitempty"`
+	PostalHolder        *string `json:"postal_holder,omitempty"`
+	PostalIban          *string `json:"postal_iban,omitempty"`
+	SegregationCode     *string `json:"segregation_code,omitempty"`
+	Station             *string `json:"station,omitempty"`
+	Taxonomy            *string `json:"taxonomy,omitempty"`
+}
+
 // SchoolPage defines model for SchoolPage.
 type SchoolPage struct {
 	Items      []School   `json:"items"`
@@ -1037,6 +1126,38 @@ type CreateCartParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListClientsParams defines parameters for ListClients.
+type ListClientsParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+	School string `form:"school,omitempty" json:"school,omitempty"`
+}
+
+// CreateClientParams defines parameters for CreateClient.
+type CreateClientParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RotateClientParams defines parameters for RotateClient.
+type RotateClientParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListAllEvidenceParams defines parameters for ListAllEvidence.
+type ListAllEvidenceParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor       `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Kind   EvidenceKind `form:"kind,omitempty" json:"kind,omitempty"`
+}
+
 // ListPaymentMethodsParams defines parameters for ListPaymentMethods.
 type ListPaymentMethodsParams struct {
 	AmountCents Cents `form:"amount_cents" json:"amount_cents"`
@@ -1057,6 +1178,36 @@ type CreateSchoolParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ChangeSchoolParams defines parameters for ChangeSchool.
+type ChangeSchoolParams struct {
+	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Actor Its id, for example a client's.
+	Actor string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action For example payer.unlinked.
+	Action string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Object For example a notice number, a pupil's id, or pupil/payer.
+	Object string `form:"object,omitempty" json:"object,omitempty"`
+
+	// From On this day (in Rome) or later; or an instant.
+	From string `form:"from,omitempty" json:"from,omitempty"`
+
+	// To On this day (in Rome) or before; or before this instant.
+	To string `form:"to,omitempty" json:"to,omitempty"`
+}
+
 // ReplayDeliveryJSONBody defines parameters for ReplayDelivery.
 type ReplayDeliveryJSONBody = map[string]interface{}
 
@@ -1064,6 +1215,16 @@ type ReplayDeliveryJSONBody = map[string]interface{}
 type ReplayDeliveryParams struct {
 	// IdempotencyKey A key of your making; see above.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListEvidenceParams defines parameters for ListEvidence.
+type ListEvidenceParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor       `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Kind   EvidenceKind `form:"kind,omitempty" json:"kind,omitempty"`
 }
 
 // ExportNoticesParams defines parameters for ExportNotices.
@@ -1398,8 +1559,14 @@ type RotateWebhookParams struct {
 // CreateCartJSONRequestBody defines body for CreateCart for application/json ContentType.
 type CreateCartJSONRequestBody = NewCart
 
+// CreateClientJSONRequestBody defines body for CreateClient for application/json ContentType.
+type CreateClientJSONRequestBody = NewAPIClient
+
 // CreateSchoolJSONRequestBody defines body for CreateSchool for application/json ContentType.
 type CreateSchoolJSONRequestBody = NewSchool
+
+// ChangeSchoolJSONRequestBody defines body for ChangeSchool for application/json ContentType.
+type ChangeSchoolJSONRequestBody = SchoolChange
 
 // PutDelegateJSONRequestBody defines body for PutDelegate for application/json ContentType.
 type PutDelegateJSONRequestBody = NewDelegate
@@ -1457,6 +1624,24 @@ type ServerInterface interface {
 	// GetCart Read a cart
 	// (GET /api/v1/carts/{id})
 	GetCart(c *gin.Context, id string)
+	// ListClients List clients
+	// (GET /api/v1/clients)
+	ListClients(c *gin.Context, params ListClientsParams)
+	// CreateClient Make a client
+	// (POST /api/v1/clients)
+	CreateClient(c *gin.Context, params CreateClientParams)
+	// RevokeClient Revoke a client
+	// (DELETE /api/v1/clients/{id})
+	RevokeClient(c *gin.Context, id string)
+	// RotateClient Give a client a new secret
+	// (POST /api/v1/clients/{id}/rotate)
+	RotateClient(c *gin.Context, id string, params RotateClientParams)
+	// ListAllEvidence List evidence of nobody
+	// (GET /api/v1/evidence)
+	ListAllEvidence(c *gin.Context, params ListAllEvidenceParams)
+	// GetAnyEvidence Read a piece of evidence of nobody
+	// (GET /api/v1/evidence/{id})
+	GetAnyEvidence(c *gin.Context, id string)
 	// ListPaymentMethods List methods and providers for an amount
 	// (GET /api/v1/payment-methods)
 	ListPaymentMethods(c *gin.Context, params ListPaymentMethodsParams)
@@ -1469,6 +1654,12 @@ type ServerInterface interface {
 	// GetSchool Read a school
 	// (GET /api/v1/schools/{cf})
 	GetSchool(c *gin.Context, cf SchoolCode)
+	// ChangeSchool Change a school
+	// (PATCH /api/v1/schools/{cf})
+	ChangeSchool(c *gin.Context, cf SchoolCode, params ChangeSchoolParams)
+	// ListAudit Read the audit trail
+	// (GET /api/v1/schools/{cf}/audit)
+	ListAudit(c *gin.Context, cf SchoolCode, params ListAuditParams)
 	// ListDelegates List the delegates of a class
 	// (GET /api/v1/schools/{cf}/classes/{class}/delegates)
 	ListDelegates(c *gin.Context, cf SchoolCode, class ClassID)
@@ -1481,6 +1672,12 @@ type ServerInterface interface {
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(c *gin.Context, cf SchoolCode, id ID, params ReplayDeliveryParams)
+	// ListEvidence List evidence
+	// (GET /api/v1/schools/{cf}/evidence)
+	ListEvidence(c *gin.Context, cf SchoolCode, params ListEvidenceParams)
+	// GetEvidence Read a piece of evidence
+	// (GET /api/v1/schools/{cf}/evidence/{id})
+	GetEvidence(c *gin.Context, cf SchoolCode, id string)
 	// ExportNotices Export notices
 	// (GET /api/v1/schools/{cf}/exports/notices)
 	ExportNotices(c *gin.Context, cf SchoolCode, params ExportNoticesParams)
@@ -1671,6 +1868,237 @@ func (siw *ServerInterfaceWrapper) GetCart(c *gin.Context) {
 	siw.Handler.GetCart(c, id)
 }
 
+// ListClients operation middleware
+func (siw *ServerInterfaceWrapper) ListClients(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListClientsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "school" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "school", c.Request.URL.Query(), &params.School, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter school: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListClients(c, params)
+}
+
+// CreateClient operation middleware
+func (siw *ServerInterfaceWrapper) CreateClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateClientParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateClient(c, params)
+}
+
+// RevokeClient operation middleware
+func (siw *ServerInterfaceWrapper) RevokeClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeClient(c, id)
+}
+
+// RotateClient operation middleware
+func (siw *ServerInterfaceWrapper) RotateClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateClientParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RotateClient(c, id, params)
+}
+
+// ListAllEvidence operation middleware
+func (siw *ServerInterfaceWrapper) ListAllEvidence(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAllEvidenceParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", c.Request.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter kind: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListAllEvidence(c, params)
+}
+
+// GetAnyEvidence operation middleware
+func (siw *ServerInterfaceWrapper) GetAnyEvidence(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetAnyEvidence(c, id)
+}
+
 // ListPaymentMethods operation middleware
 func (siw *ServerInterfaceWrapper) ListPaymentMethods(c *gin.Context) {
 
@@ -1799,6 +2227,139 @@ func (siw *ServerInterfaceWrapper) GetSchool(c *gin.Context) {
 	}
 
 	siw.Handler.GetSchool(c, cf)
+}
+
+// ChangeSchool operation middleware
+func (siw *ServerInterfaceWrapper) ChangeSchool(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeSchoolParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ChangeSchool(c, cf, params)
+}
+
+// ListAudit operation middleware
+func (siw *ServerInterfaceWrapper) ListAudit(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", c.Request.URL.Query(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter actor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", c.Request.URL.Query(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter action: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "object" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object", c.Request.URL.Query(), &params.Object, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter object: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", c.Request.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", c.Request.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListAudit(c, cf, params)
 }
 
 // ListDelegates operation middleware
@@ -1980,6 +2541,92 @@ func (siw *ServerInterfaceWrapper) ReplayDelivery(c *gin.Context) {
 	}
 
 	siw.Handler.ReplayDelivery(c, cf, id, params)
+}
+
+// ListEvidence operation middleware
+func (siw *ServerInterfaceWrapper) ListEvidence(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEvidenceParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", c.Request.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter kind: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListEvidence(c, cf, params)
+}
+
+// GetEvidence operation middleware
+func (siw *ServerInterfaceWrapper) GetEvidence(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetEvidence(c, cf, id)
 }
 
 // ExportNotices operation middleware
@@ -4059,6 +4706,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/schools", wrapper.ListSchools)
 	router.POST(options.BaseURL+"/api/v1/schools", wrapper.CreateSchool)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf", wrapper.GetSchool)
+	router.PATCH(options.BaseURL+"/api/v1/schools/:cf", wrapper.ChangeSchool)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/notices", wrapper.ListNotices)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices", wrapper.IssueNotice)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/notices/search", wrapper.SearchNotices)
@@ -4075,6 +4723,15 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports", wrapper.ListImports)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports/:id", wrapper.GetImport)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/imports/:id/errors", wrapper.ListImportErrors)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/evidence", wrapper.ListEvidence)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/evidence/:id", wrapper.GetEvidence)
+	router.GET(options.BaseURL+"/api/v1/evidence", wrapper.ListAllEvidence)
+	router.GET(options.BaseURL+"/api/v1/evidence/:id", wrapper.GetAnyEvidence)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/audit", wrapper.ListAudit)
+	router.GET(options.BaseURL+"/api/v1/clients", wrapper.ListClients)
+	router.POST(options.BaseURL+"/api/v1/clients", wrapper.CreateClient)
+	router.POST(options.BaseURL+"/api/v1/clients/:id/rotate", wrapper.RotateClient)
+	router.DELETE(options.BaseURL+"/api/v1/clients/:id", wrapper.RevokeClient)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/pupils", wrapper.ListPupils)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/pupils/search", wrapper.SearchPupils)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil", wrapper.GetPupil)
@@ -4213,6 +4870,267 @@ type GetCartdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetCartdefaultApplicationProblemPlusJSONResponse) VisitGetCartResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClientsRequestObject struct {
+	Params ListClientsParams
+}
+
+type ListClientsResponseObject interface {
+	VisitListClientsResponse(w http.ResponseWriter) error
+}
+
+type ListClients200JSONResponse struct {
+	Items      []APIClient `json:"items"`
+	NextCursor TextOrNull  `json:"next_cursor"`
+}
+
+func (response ListClients200JSONResponse) VisitListClientsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClientsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListClientsdefaultApplicationProblemPlusJSONResponse) VisitListClientsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateClientRequestObject struct {
+	Params CreateClientParams
+	Body   *CreateClientJSONRequestBody
+}
+
+type CreateClientResponseObject interface {
+	VisitCreateClientResponse(w http.ResponseWriter) error
+}
+
+type CreateClient201ResponseHeaders struct {
+	Location string
+}
+
+type CreateClient201JSONResponse struct {
+	Body    APISecret
+	Headers CreateClient201ResponseHeaders
+}
+
+func (response CreateClient201JSONResponse) VisitCreateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateClientdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateClientdefaultApplicationProblemPlusJSONResponse) VisitCreateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeClientRequestObject struct {
+	ID string `json:"id"`
+}
+
+type RevokeClientResponseObject interface {
+	VisitRevokeClientResponse(w http.ResponseWriter) error
+}
+
+type RevokeClient204Response struct {
+}
+
+func (response RevokeClient204Response) VisitRevokeClientResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeClientdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeClientdefaultApplicationProblemPlusJSONResponse) VisitRevokeClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateClientRequestObject struct {
+	ID     string `json:"id"`
+	Params RotateClientParams
+}
+
+type RotateClientResponseObject interface {
+	VisitRotateClientResponse(w http.ResponseWriter) error
+}
+
+type RotateClient200JSONResponse APISecret
+
+func (response RotateClient200JSONResponse) VisitRotateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateClientdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateClientdefaultApplicationProblemPlusJSONResponse) VisitRotateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllEvidenceRequestObject struct {
+	Params ListAllEvidenceParams
+}
+
+type ListAllEvidenceResponseObject interface {
+	VisitListAllEvidenceResponse(w http.ResponseWriter) error
+}
+
+type ListAllEvidence200JSONResponse EvidencePage
+
+func (response ListAllEvidence200JSONResponse) VisitListAllEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAllEvidencedefaultApplicationProblemPlusJSONResponse) VisitListAllEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAnyEvidenceRequestObject struct {
+	ID string `json:"id"`
+}
+
+type GetAnyEvidenceResponseObject interface {
+	VisitGetAnyEvidenceResponse(w http.ResponseWriter) error
+}
+
+type GetAnyEvidence200JSONResponse Evidence
+
+func (response GetAnyEvidence200JSONResponse) VisitGetAnyEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAnyEvidence200ApplicationXMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetAnyEvidence200ApplicationXMLResponse) VisitGetAnyEvidenceResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAnyEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAnyEvidencedefaultApplicationProblemPlusJSONResponse) VisitGetAnyEvidenceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4423,6 +5341,98 @@ func (response GetSchooldefaultApplicationProblemPlusJSONResponse) VisitGetSchoo
 	return err
 }
 
+type ChangeSchoolRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ChangeSchoolParams
+	Body   *ChangeSchoolJSONRequestBody
+}
+
+type ChangeSchoolResponseObject interface {
+	VisitChangeSchoolResponse(w http.ResponseWriter) error
+}
+
+type ChangeSchool200ResponseHeaders struct {
+	ETag string
+}
+
+type ChangeSchool200JSONResponse struct {
+	Body    School
+	Headers ChangeSchool200ResponseHeaders
+}
+
+func (response ChangeSchool200JSONResponse) VisitChangeSchoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSchooldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeSchooldefaultApplicationProblemPlusJSONResponse) VisitChangeSchoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ListAuditParams
+}
+
+type ListAuditResponseObject interface {
+	VisitListAuditResponse(w http.ResponseWriter) error
+}
+
+type ListAudit200JSONResponse struct {
+	Items      []AuditLine `json:"items"`
+	NextCursor TextOrNull  `json:"next_cursor"`
+}
+
+func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDelegatesRequestObject struct {
 	Cf    SchoolCode `json:"cf"`
 	Class ClassID    `json:"class"`
@@ -4596,6 +5606,106 @@ type ReplayDeliverydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplayDeliverydefaultApplicationProblemPlusJSONResponse) VisitReplayDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEvidenceRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ListEvidenceParams
+}
+
+type ListEvidenceResponseObject interface {
+	VisitListEvidenceResponse(w http.ResponseWriter) error
+}
+
+type ListEvidence200JSONResponse EvidencePage
+
+func (response ListEvidence200JSONResponse) VisitListEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListEvidencedefaultApplicationProblemPlusJSONResponse) VisitListEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEvidenceRequestObject struct {
+	Cf SchoolCode `json:"cf"`
+	ID string     `json:"id"`
+}
+
+type GetEvidenceResponseObject interface {
+	VisitGetEvidenceResponse(w http.ResponseWriter) error
+}
+
+type GetEvidence200JSONResponse Evidence
+
+func (response GetEvidence200JSONResponse) VisitGetEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEvidence200ApplicationXMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetEvidence200ApplicationXMLResponse) VisitGetEvidenceResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetEvidencedefaultApplicationProblemPlusJSONResponse) VisitGetEvidenceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6468,6 +7578,24 @@ type StrictServerInterface interface {
 	// GetCart Read a cart
 	// (GET /api/v1/carts/{id})
 	GetCart(ctx context.Context, request GetCartRequestObject) (GetCartResponseObject, error)
+	// ListClients List clients
+	// (GET /api/v1/clients)
+	ListClients(ctx context.Context, request ListClientsRequestObject) (ListClientsResponseObject, error)
+	// CreateClient Make a client
+	// (POST /api/v1/clients)
+	CreateClient(ctx context.Context, request CreateClientRequestObject) (CreateClientResponseObject, error)
+	// RevokeClient Revoke a client
+	// (DELETE /api/v1/clients/{id})
+	RevokeClient(ctx context.Context, request RevokeClientRequestObject) (RevokeClientResponseObject, error)
+	// RotateClient Give a client a new secret
+	// (POST /api/v1/clients/{id}/rotate)
+	RotateClient(ctx context.Context, request RotateClientRequestObject) (RotateClientResponseObject, error)
+	// ListAllEvidence List evidence of nobody
+	// (GET /api/v1/evidence)
+	ListAllEvidence(ctx context.Context, request ListAllEvidenceRequestObject) (ListAllEvidenceResponseObject, error)
+	// GetAnyEvidence Read a piece of evidence of nobody
+	// (GET /api/v1/evidence/{id})
+	GetAnyEvidence(ctx context.Context, request GetAnyEvidenceRequestObject) (GetAnyEvidenceResponseObject, error)
 	// ListPaymentMethods List methods and providers for an amount
 	// (GET /api/v1/payment-methods)
 	ListPaymentMethods(ctx context.Context, request ListPaymentMethodsRequestObject) (ListPaymentMethodsResponseObject, error)
@@ -6480,6 +7608,12 @@ type StrictServerInterface interface {
 	// GetSchool Read a school
 	// (GET /api/v1/schools/{cf})
 	GetSchool(ctx context.Context, request GetSchoolRequestObject) (GetSchoolResponseObject, error)
+	// ChangeSchool Change a school
+	// (PATCH /api/v1/schools/{cf})
+	ChangeSchool(ctx context.Context, request ChangeSchoolRequestObject) (ChangeSchoolResponseObject, error)
+	// ListAudit Read the audit trail
+	// (GET /api/v1/schools/{cf}/audit)
+	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
 	// ListDelegates List the delegates of a class
 	// (GET /api/v1/schools/{cf}/classes/{class}/delegates)
 	ListDelegates(ctx context.Context, request ListDelegatesRequestObject) (ListDelegatesResponseObject, error)
@@ -6492,6 +7626,12 @@ type StrictServerInterface interface {
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(ctx context.Context, request ReplayDeliveryRequestObject) (ReplayDeliveryResponseObject, error)
+	// ListEvidence List evidence
+	// (GET /api/v1/schools/{cf}/evidence)
+	ListEvidence(ctx context.Context, request ListEvidenceRequestObject) (ListEvidenceResponseObject, error)
+	// GetEvidence Read a piece of evidence
+	// (GET /api/v1/schools/{cf}/evidence/{id})
+	GetEvidence(ctx context.Context, request GetEvidenceRequestObject) (GetEvidenceResponseObject, error)
 	// ExportNotices Export notices
 	// (GET /api/v1/schools/{cf}/exports/notices)
 	ExportNotices(ctx context.Context, request ExportNoticesRequestObject) (ExportNoticesResponseObject, error)
@@ -6732,6 +7872,181 @@ func (sh *strictHandler) GetCart(ctx *gin.Context, id string) {
 	}
 }
 
+// ListClients operation middleware
+func (sh *strictHandler) ListClients(ctx *gin.Context, params ListClientsParams) {
+	var request ListClientsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListClients(ctx, request.(ListClientsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListClients")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListClientsResponseObject); ok {
+		if err := validResponse.VisitListClientsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateClient operation middleware
+func (sh *strictHandler) CreateClient(ctx *gin.Context, params CreateClientParams) {
+	var request CreateClientRequestObject
+
+	request.Params = params
+
+	var body CreateClientJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateClient(ctx, request.(CreateClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateClientResponseObject); ok {
+		if err := validResponse.VisitCreateClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeClient operation middleware
+func (sh *strictHandler) RevokeClient(ctx *gin.Context, id string) {
+	var request RevokeClientRequestObject
+
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeClient(ctx, request.(RevokeClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RevokeClientResponseObject); ok {
+		if err := validResponse.VisitRevokeClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateClient operation middleware
+func (sh *strictHandler) RotateClient(ctx *gin.Context, id string, params RotateClientParams) {
+	var request RotateClientRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateClient(ctx, request.(RotateClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RotateClientResponseObject); ok {
+		if err := validResponse.VisitRotateClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAllEvidence operation middleware
+func (sh *strictHandler) ListAllEvidence(ctx *gin.Context, params ListAllEvidenceParams) {
+	var request ListAllEvidenceRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAllEvidence(ctx, request.(ListAllEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAllEvidence")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListAllEvidenceResponseObject); ok {
+		if err := validResponse.VisitListAllEvidenceResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAnyEvidence operation middleware
+func (sh *strictHandler) GetAnyEvidence(ctx *gin.Context, id string) {
+	var request GetAnyEvidenceRequestObject
+
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAnyEvidence(ctx, request.(GetAnyEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAnyEvidence")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetAnyEvidenceResponseObject); ok {
+		if err := validResponse.VisitGetAnyEvidenceResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPaymentMethods operation middleware
 func (sh *strictHandler) ListPaymentMethods(ctx *gin.Context, params ListPaymentMethodsParams) {
 	var request ListPaymentMethodsRequestObject
@@ -6847,6 +8162,78 @@ func (sh *strictHandler) GetSchool(ctx *gin.Context, cf SchoolCode) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetSchoolResponseObject); ok {
 		if err := validResponse.VisitGetSchoolResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeSchool operation middleware
+func (sh *strictHandler) ChangeSchool(ctx *gin.Context, cf SchoolCode, params ChangeSchoolParams) {
+	var request ChangeSchoolRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	var body ChangeSchoolJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSchool(ctx, request.(ChangeSchoolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSchool")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ChangeSchoolResponseObject); ok {
+		if err := validResponse.VisitChangeSchoolResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAudit operation middleware
+func (sh *strictHandler) ListAudit(ctx *gin.Context, cf SchoolCode, params ListAuditParams) {
+	var request ListAuditRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAudit(ctx, request.(ListAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAudit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
+		if err := validResponse.VisitListAuditResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -6997,6 +8384,60 @@ func (sh *strictHandler) ReplayDelivery(ctx *gin.Context, cf SchoolCode, id ID, 
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ReplayDeliveryResponseObject); ok {
 		if err := validResponse.VisitReplayDeliveryResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListEvidence operation middleware
+func (sh *strictHandler) ListEvidence(ctx *gin.Context, cf SchoolCode, params ListEvidenceParams) {
+	var request ListEvidenceRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEvidence(ctx, request.(ListEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEvidence")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListEvidenceResponseObject); ok {
+		if err := validResponse.VisitListEvidenceResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetEvidence operation middleware
+func (sh *strictHandler) GetEvidence(ctx *gin.Context, cf SchoolCode, id string) {
+	var request GetEvidenceRequestObject
+
+	request.Cf = cf
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEvidence(ctx, request.(GetEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEvidence")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetEvidenceResponseObject); ok {
+		if err := validResponse.VisitGetEvidenceResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -45,7 +45,12 @@ type Config struct {
 	// Observe gets every answer under its route's template, for the metric of
 	// HTTP durations; may be nil.
 	Observe func(route, method string, code int, took time.Duration)
-	Log     *slog.Logger // nil: silent
+	// PerMinute is how many requests a client may make in a minute; 0 is
+	// DefaultPerMinute. Quotas counts them for all processes together; nil: each
+	// counts for itself.
+	PerMinute int
+	Quotas    Quotas
+	Log       *slog.Logger // nil: silent
 	// CheckMapping says what is wrong with an import's mapping of columns; nil:
 	// the import itself says so.
 	CheckMapping func(map[string]string) error
@@ -58,7 +63,13 @@ type Config struct {
 // connectors' own limits are well below.
 const requestTime = 30 * time.Second
 
+// DefaultPerMinute lets an office load what it has, and stops a loop that ran
+// wild.
+const DefaultPerMinute = 12_000
+
 type handlers struct {
+	shared    Quotas // nil: there is none
+	quotas    *localQuotas
 	svc       *gateway.Service
 	pdf       func(gateway.Receipt, gateway.School) ([]byte, error)
 	noticePDF func(context.Context, gateway.Notice, gateway.School, string) ([]byte, error)
@@ -96,6 +107,10 @@ func newHandlers(cfg Config) (*handlers, error) {
 		svc: cfg.Service, pdf: cfg.PDF, noticePDF: cfg.NoticePDF, log: cfg.Log, doc: doc, logins: newThrottle(10_000),
 		answered: cfg.Observe, checkMapping: cfg.CheckMapping,
 	}
+	if cfg.PerMinute <= 0 {
+		cfg.PerMinute = DefaultPerMinute
+	}
+	h.shared, h.quotas = cfg.Quotas, newLocalQuotas(cfg.PerMinute)
 	// One key, two uses: neither may stand for the other.
 	for info, key := range map[string]*[]byte{"access token": &h.tokenKey, "page cursor": &h.cursorKey} {
 		if *key, err = hkdf.Key(sha256.New, cfg.TokenKey, nil, "nodogate "+info, 32); err != nil {

@@ -3,7 +3,9 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -304,4 +306,203 @@ func TestDelegateRoutes(t *testing.T) {
 		t.Errorf("ended: %d", w.Code)
 	}
 	expect(t, a.send("DELETE", path, a.school, ""), 404, "not_found")
+}
+
+// evidence makes a piece of evidence of a school, or of nobody, and gives its id.
+func (a *testAPI) evidence(school gateway.SchoolCode) string {
+	a.t.Helper()
+	if school == "" {
+		must(a.t, a.g.KeepEvidence(a.t.Context(), gateway.EvidenceSyntax, "paSendRTV2", []byte("<of>nobody</of>")))
+	} else {
+		r := gatewaytest.Receipt(a.g.Issue(), "altered")
+		for range 2 { // the second one says something else
+			_, err := a.g.Deliver(r)
+			must(a.t, err)
+			r.ChannelDescription += "!"
+			r.Method = "other"
+		}
+	}
+	list, err := a.g.Evidences(a.t.Context(), school, gateway.EvidenceFilter{Limit: 1})
+	must(a.t, err)
+	if len(list) == 0 {
+		a.t.Fatal("no evidence was kept")
+	}
+	return list[0].ID
+}
+
+func TestEvidence(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	mine, nobodys := a.evidence(gatewaytest.SchoolCode), a.evidence("")
+	path := base + "/evidence/" + mine
+	e := as[Evidence](t, a.get(path, a.school), 200)
+	if e.Kind != "altered_copy" || e.Operation != "paSendRTV2" || e.ReceiptID != "altered" || e.School != string(gatewaytest.SchoolCode) || len(e.Sha256) != 64 {
+		t.Errorf("evidence: %+v", e)
+	}
+	w := a.get(path, a.school, "Accept", "application/xml")
+	if w.Body.String() != `<receipt id="altered"/>` || w.Header().Get("Content-Type") != "application/xml" {
+		t.Errorf("bytes: %s as %s", w.Body, w.Header().Get("Content-Type"))
+	}
+	expect(t, a.get(path, a.school, "Accept", "text/html"), 406, "not_acceptable")
+	trail := as[struct{ Items []AuditLine }](t, a.get(base+"/audit?action=evidence.raw_read", a.school), 200).Items
+	if len(trail) != 1 || string(trail[0].Object) != mine || !strings.HasPrefix(trail[0].Actor, "client ngc_") {
+		t.Errorf("who read the bytes: %+v", trail)
+	}
+	// What names no school of ours is the operator's, and only that.
+	expect(t, a.get(base+"/evidence/"+nobodys, a.school), 404, "not_found")
+	expect(t, a.get("/api/v1/evidence/"+mine, a.admin), 404, "not_found")
+	if w := a.get("/api/v1/evidence/"+nobodys, a.admin, "Accept", "application/xml"); w.Body.String() != "<of>nobody</of>" {
+		t.Errorf("bytes of nobody's: %s", w.Body)
+	}
+	second := a.evidence(gatewaytest.SchoolCode)
+	p := as[EvidencePage](t, a.get(base+"/evidence?limit=1&kind=altered_copy", a.school), 200)
+	if len(p.Items) != 1 || p.Items[0].ID != second || p.NextCursor == "" {
+		t.Errorf("first page: %+v", p)
+	}
+	p = as[EvidencePage](t, a.get(base+"/evidence?limit=1&kind=altered_copy&cursor="+string(p.NextCursor), a.school), 200)
+	if len(p.Items) != 1 || p.Items[0].ID != mine || p.NextCursor != "" {
+		t.Errorf("second page: %+v", p)
+	}
+	if p := as[EvidencePage](t, a.get(base+"/evidence?kind=refused", a.school), 200); len(p.Items) != 0 {
+		t.Errorf("of another kind: %+v", p)
+	}
+	if p := as[EvidencePage](t, a.get("/api/v1/evidence", a.admin), 200); len(p.Items) != 1 || p.Items[0].ID != nobodys {
+		t.Errorf("of nobody: %+v", p)
+	}
+	expect(t, a.get(base+"/evidence?kind=x", a.school), 400, "invalid_request", "kind unknown")
+}
+
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	as[Pupil](t, a.send("PUT", base+"/pupils/p1", a.school, pupilJSON()), 201)
+	as[Pupil](t, a.get(base+"/pupils/p1", a.school), 200)
+	n := a.g.Issue()
+	as[Notice](t, a.send("PATCH", noticePath(n.Number.String()), a.school, `{"amount_cents":1}`), 200)
+	lines := func(query string) (out []string) {
+		for _, l := range as[struct{ Items []AuditLine }](t, a.get(base+"/audit?"+query, a.school), 200).Items {
+			out = append(out, l.Action)
+		}
+		return out
+	}
+	if got := lines("object=p1"); !slices.Equal(got, []string{"pupil.read", "pupil.put"}) {
+		t.Errorf("of the pupil: %q", got)
+	}
+	if got := lines("object=" + n.Number.String()); !slices.Equal(got, []string{"notice.changed"}) {
+		t.Errorf("of the notice: %q", got)
+	}
+	if got := lines("from=2026-11-24"); got != nil {
+		t.Errorf("of tomorrow: %q", got)
+	}
+	if got := lines("to=2026-11-23&limit=1"); !slices.Equal(got, []string{"notice.changed"}) {
+		t.Errorf("the last one: %q", got)
+	}
+	expect(t, a.get(base+"/audit?from=x", a.school), 400, "invalid_request", "from format")
+}
+
+func TestChangeSchool(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	n := a.g.Issue()
+	w := a.send("PATCH", base, a.admin, `{"name":"IC Grosseto 6","iban":"IT45R0760103200000000001016","cbill":"ABCDE","postal_account":"1016","postal_iban":"IT45R0760103200000000001016","postal_holder":"IC Grosseto 6","postal_authorization":"AUT. DB/1"}`, "If-Match", `"1"`)
+	got := as[School](t, w, 200)
+	if got.Name != "IC Grosseto 6" || got.Cbill != "ABCDE" || got.PostalAccount != "000000001016" || got.Version != 2 || w.Header().Get("ETag") != `"2"` || got.Station != gatewaytest.Station {
+		t.Errorf("changed: %+v", got)
+	}
+	if got := as[Notice](t, a.get(noticePath(n.Number.String()), a.school), 200); string(got.Transfers[0].Iban) != gatewaytest.IBAN {
+		t.Errorf("an issued notice pays into %s", got.Transfers[0].Iban)
+	}
+	got = as[School](t, a.send("PATCH", base, a.admin, `{"cbill":null,"postal_account":null,"postal_iban":null,"postal_holder":null,"postal_authorization":null}`), 200)
+	if got.Cbill != "" || got.PostalIban != "" || got.Version != 3 {
+		t.Errorf("emptied: %+v", got)
+	}
+	if got := as[School](t, a.send("PATCH", base, a.admin, `{}`), 200); got.Version != 3 {
+		t.Errorf("a change of nothing: version %d", got.Version)
+	}
+	expect(t, a.send("PATCH", base, a.admin, `{"name":"x"}`, "If-Match", `"1"`), 412, "version_mismatch")
+	expect(t, a.send("PATCH", base, a.admin, `{"iban":"IT00","segregation_code":"x","name":""}`), 400, "invalid_request", "name length", "iban format", "segregation_code format")
+	expect(t, a.send("PATCH", base, a.admin, `{"fiscal_code":"80014480828"}`), 400, "invalid_request", "fiscal_code unknown")
+	expect(t, a.send("PATCH", base, a.school, `{}`), 403, "insufficient_scope")
+	expect(t, a.send("PATCH", "/api/v1/schools/99999999999", a.admin, `{}`), 404, "not_found")
+}
+
+func TestClients(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	body := `{"name":"segreteria","school":"80014480828","scopes":["notices:read"]}`
+	made := as[APISecret](t, a.post("/api/v1/clients", a.admin, body, "Idempotency-Key", "c"), 201)
+	expect(t, a.post("/api/v1/clients", a.admin, body, "Idempotency-Key", "c"), 409, "secret_shown_once")
+	token := as[Token](t, a.login(form(), made.ClientID, made.ClientSecret), 200).AccessToken
+	as[NoticePage](t, a.get(base+"/notices", token), 200)
+
+	// A new secret ends the old one and its tokens at once.
+	fresh := as[APISecret](t, a.post("/api/v1/clients/"+made.ClientID+"/rotate", a.admin, ""), 200)
+	if fresh.ClientID != made.ClientID || fresh.ClientSecret == made.ClientSecret {
+		t.Errorf("rotated: %+v", fresh)
+	}
+	expect(t, a.get(base+"/notices", token), 401, "invalid_token")
+	if w := a.login(form(), made.ClientID, made.ClientSecret); w.Code != 401 {
+		t.Errorf("the old secret: %d", w.Code)
+	}
+	token = as[Token](t, a.login(form(), made.ClientID, fresh.ClientSecret), 200).AccessToken
+	as[NoticePage](t, a.get(base+"/notices", token), 200)
+	if w := a.send("DELETE", "/api/v1/clients/"+made.ClientID, a.admin, ""); w.Code != 204 {
+		t.Errorf("revoked: %d", w.Code)
+	}
+	expect(t, a.get(base+"/notices", token), 401, "invalid_token")
+	expect(t, a.post("/api/v1/clients/"+made.ClientID+"/rotate", a.admin, ""), 404, "not_found")
+	expect(t, a.send("DELETE", "/api/v1/clients/ngc_nobody", a.admin, ""), 404, "not_found")
+	list := as[struct{ Items []APIClient }](t, a.get("/api/v1/clients?school=80014480828&limit=10", a.admin), 200).Items
+	i := slices.IndexFunc(list, func(c APIClient) bool { return c.ClientID == made.ClientID })
+	if i < 0 || time.Time(list[i].RevokedAt).IsZero() || !slices.Equal(list[i].Scopes, []string{"notices:read"}) {
+		t.Errorf("list: %+v", list)
+	}
+	expect(t, a.post("/api/v1/clients", a.admin, `{"name":"","school":"80014480828","scopes":["x"]}`), 400, "invalid_request", "name length", "scopes unknown")
+	expect(t, a.post("/api/v1/clients", a.admin, `{"name":"x","scopes":["admin"]}`), 400, "invalid_request", "scopes unknown")
+}
+
+type quotaFunc func(string) (gateway.Quota, error)
+
+func (f quotaFunc) Take(_ context.Context, client string) (gateway.Quota, error) { return f(client) }
+
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(c *Config) { c.PerMinute = 3 })
+	for i := range 3 {
+		w := a.get(base, a.school)
+		if w.Code != 200 || w.Header().Get("RateLimit-Limit") != "3" || w.Header().Get("RateLimit-Remaining") != fmt.Sprint(2-i) || w.Header().Get("RateLimit-Reset") != fmt.Sprint(20*(i+1)) {
+			t.Errorf("request %d: %d %v", i, w.Code, w.Header())
+		}
+	}
+	w := a.get(base, a.school)
+	expect(t, w, 429, "rate_limited")
+	if w.Header().Get("Retry-After") != "20" || w.Header().Get("RateLimit-Remaining") != "0" {
+		t.Errorf("refused: %v", w.Header())
+	}
+	// Others have their own, and who waits may go on.
+	as[School](t, a.get(base, a.admin), 200)
+	a.g.Time.Advance(20 * time.Second)
+	as[School](t, a.get(base, a.school), 200)
+	expect(t, a.get(base, a.school), 429, "rate_limited")
+
+	// What all processes count goes first; without it each counts alone.
+	answer := gateway.Quota{Limit: 7, RetryAfter: 1500 * time.Millisecond}
+	var away error
+	a = newAPI(t, func(c *Config) {
+		c.PerMinute, c.Quotas = 3, quotaFunc(func(client string) (gateway.Quota, error) {
+			if !strings.HasPrefix(client, "ngc_") {
+				t.Errorf("counted %q", client)
+			}
+			return answer, away
+		})
+	})
+	w = a.get(base, a.school)
+	expect(t, w, 429, "rate_limited")
+	if w.Header().Get("Retry-After") != "2" || w.Header().Get("RateLimit-Limit") != "7" {
+		t.Errorf("refused by all: %v", w.Header())
+	}
+	away = errors.New("redis is away")
+	if w := a.get(base, a.school); w.Code != 200 || w.Header().Get("RateLimit-Limit") != "3" {
+		t.Errorf("redis away: %d %v", w.Code, w.Header())
+	}
 }

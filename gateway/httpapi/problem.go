@@ -36,6 +36,7 @@ var (
 	problemTooLarge    = problem{413, "body_too_large", "The body is too large", "Send at most 4 MB; split the batch."}
 	problemMediaType   = problem{415, "unsupported_media_type", "The body's type is not taken here", "Send the type that /api/docs names, in UTF-8 and without Content-Encoding."}
 	problemTooMany     = problem{429, "too_many_attempts", "Too many failed log-ins", "Wait as long as Retry-After says, in seconds."}
+	problemRate        = problem{429, "rate_limited", "Too many requests", "Wait as long as Retry-After says, in seconds; RateLimit-Remaining tells what is left."}
 	problemInternal    = problem{500, "internal", "Something is wrong on our side", "Try again later; the instance names this answer to whoever helps you."}
 	problemRunning     = problem{409, "request_in_progress", "The request with this key is still running", "Send it again after Retry-After seconds to have its answer."}
 	problemStale       = problem{412, "version_mismatch", "It was changed by somebody else", "Read it again and look whether you still want this."}
@@ -83,7 +84,7 @@ var problems = []struct {
 func allProblems() []problem {
 	all := []problem{
 		problemInvalid, problemNoToken, problemBadToken, problemScope, problemNoRoute, problemNoMethod, problemAccept,
-		problemRunning, problemNotPrinted, problemShownOnce, problemStale, problemSchoolTaken, problemTooLarge, problemFileTooLarge, problemMediaType, problemTooMany, problemInternal,
+		problemRunning, problemNotPrinted, problemShownOnce, problemStale, problemSchoolTaken, problemTooLarge, problemFileTooLarge, problemMediaType, problemTooMany, problemRate, problemInternal,
 	}
 	for _, p := range problems {
 		all = append(all, p.problem)

@@ -168,8 +168,8 @@ func TestWrongRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { expect(t, tc.w, tc.status, tc.code, tc.fields...) })
 	}
-	if w := a.post(base, a.school, "{}"); w.Header().Get("Allow") != "GET" {
-		t.Errorf("405: Allow = %q, want GET", w.Header().Get("Allow"))
+	if w := a.post(base, a.school, "{}"); w.Header().Get("Allow") != "GET, PATCH" {
+		t.Errorf("405: Allow = %q, want GET, PATCH", w.Header().Get("Allow"))
 	}
 }
 

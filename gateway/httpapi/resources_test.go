@@ -481,7 +481,7 @@ func TestProblemCodes(t *testing.T) {
 		"409 external_id_exists", "409 conflict", "409 notice_paid", "409 notice_cancelled", "409 notice_expired", "409 notice_draft",
 		"409 notice_held", "409 plan_paid", "409 not_printable", "409 payment_in_progress", "409 too_many", "409 delivery_pending", "409 psp_refused", "409 no_postal_bulletin", "409 refund_exceeds_receipt",
 		"409 refund_state", "409 refund_waiting", "409 refund_at_provider", "409 too_many_prints", "409 too_many_imports", "412 version_mismatch", "413 body_too_large", "413 file_too_large",
-		"415 unsupported_media_type", "422 idempotency_key_reused", "429 too_many_attempts", "500 internal", "503 psp_unavailable",
+		"415 unsupported_media_type", "422 idempotency_key_reused", "429 too_many_attempts", "429 rate_limited", "500 internal", "503 psp_unavailable",
 		"503 psp_unavailable", "503 timeout", "503 timeout",
 	}
 	if !slices.Equal(got, want) {

@@ -74,6 +74,39 @@ func (h *handlers) GetSchool(ctx context.Context, r GetSchoolRequestObject) (Get
 	return GetSchool200JSONResponse{schoolOf(school), GetSchool200ResponseHeaders{etag(school.Version)}}, nil
 }
 
+func (h *handlers) ChangeSchool(ctx context.Context, r ChangeSchoolRequestObject) (ChangeSchoolResponseObject, error) {
+	ctx, k := begin(ctx)
+	b, match := r.Body, r.Params.IfMatch
+	school, err := h.svc.ChangeSchool(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), func(old gateway.School, in *gateway.NewSchool) error {
+		if match != "" && !matches(match, etag(old.Version)) {
+			return problemStale
+		}
+		for _, set := range []struct {
+			to    *string
+			from  *string
+			field string
+		}{
+			{&in.Name, b.Name, "name"}, {&in.IBAN, b.Iban, "iban"}, {&in.Segregation, b.SegregationCode, "segregation_code"},
+			{&in.Broker, b.Broker, "broker"}, {&in.Station, b.Station, "station"}, {&in.Mechanograph, b.MechanographicCode, "mechanographic_code"},
+			{&in.CBILL, b.Cbill, "cbill"}, {&in.Taxonomy, b.Taxonomy, "taxonomy"}, {&in.HelpText, b.HelpText, "help_text"},
+			{&in.PostalAccount, b.PostalAccount, "postal_account"}, {&in.PostalIBAN, b.PostalIban, "postal_iban"},
+			{&in.PostalHolder, b.PostalHolder, "postal_holder"}, {&in.PostalAuth, b.PostalAuthorization, "postal_authorization"},
+		} {
+			switch {
+			case set.from != nil:
+				*set.to = *set.from
+			case k.isNull(set.field):
+				*set.to = ""
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ChangeSchool200JSONResponse{schoolOf(school), ChangeSchool200ResponseHeaders{etag(school.Version)}}, nil
+}
+
 func schoolOf(s gateway.School) School {
 	return School{
 		FiscalCode: string(s.Code), Name: s.Name, Iban: string(s.IBAN), SegregationCode: s.Segregation.String(),

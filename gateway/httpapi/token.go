@@ -27,27 +27,28 @@ const tokenLife = 10 * time.Minute
 
 type claims struct {
 	Scope string `json:"scope"`
+	// Version is of the client's secret that the token was got with.
+	Version int64 `json:"ver"`
 	jwt.RegisteredClaims
 }
 
 func (h *handlers) issuer() string   { return h.svc.PublicURL("/") }
 func (h *handlers) audience() string { return h.svc.PublicURL("/api/v1") }
 
-func (h *handlers) signToken(client, scope string) (string, error) {
+func (h *handlers) signToken(client gateway.Client, scope string) (string, error) {
 	now := h.svc.Now()
-	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims{scope, jwt.RegisteredClaims{
-		Issuer: h.issuer(), Audience: jwt.ClaimStrings{h.audience()}, Subject: client,
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims{scope, client.Version, jwt.RegisteredClaims{
+		Issuer: h.issuer(), Audience: jwt.ClaimStrings{h.audience()}, Subject: client.ID,
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
 	}}).SignedString(h.tokenKey)
 }
 
-func (h *handlers) readToken(token string) (client string, scopes []string, err error) {
-	var c claims
+func (h *handlers) readToken(token string) (c claims, err error) {
 	_, err = jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return h.tokenKey, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithIssuer(h.issuer()), jwt.WithAudience(h.audience()),
 		jwt.WithExpirationRequired(), jwt.WithTimeFunc(h.svc.Now))
-	return c.Subject, strings.Fields(c.Scope), err
+	return c, err
 }
 
 // issueToken is the token endpoint for client credentials (RFC 6749, section
@@ -116,7 +117,7 @@ func (h *handlers) issueToken(c *gin.Context) {
 		}
 	}
 	scope := strings.Join(scopes, " ")
-	token, err := h.signToken(client.ID, scope)
+	token, err := h.signToken(client, scope)
 	if err != nil {
 		h.fail(c, err)
 		return

@@ -10,19 +10,19 @@ import (
 )
 
 const insertClient = `
-INSERT INTO clients (id, name, school, scopes, secret, created_at, revoked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO clients (id, name, school, scopes, secret, created_at, revoked_at, version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (id) DO NOTHING`
 
 func (t *tx) InsertClient(c gateway.Client) error {
-	return t.changed(gateway.ErrConflict, insertClient, c.ID, c.Name, c.School, strings.Join(c.Scopes, " "), c.Secret[:], at(c.CreatedAt), at(c.RevokedAt))
+	return t.changed(gateway.ErrConflict, insertClient, c.ID, c.Name, c.School, strings.Join(c.Scopes, " "), c.Secret[:], at(c.CreatedAt), at(c.RevokedAt), max(1, c.Version))
 }
 
-const selectClient = `SELECT id, name, school, scopes, secret, created_at, revoked_at FROM clients`
+const selectClient = `SELECT id, name, school, scopes, secret, created_at, revoked_at, version FROM clients`
 
 func scanClient(r row) (c gateway.Client, err error) {
 	var scopes string
-	err = r.Scan(&c.ID, &c.Name, &c.School, &scopes, digest{&c.Secret}, instant{&c.CreatedAt}, instant{&c.RevokedAt})
+	err = r.Scan(&c.ID, &c.Name, &c.School, &scopes, digest{&c.Secret}, instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.Version)
 	c.Scopes = strings.Fields(scopes)
 	return c, notFound(err)
 }
@@ -45,6 +45,12 @@ const revokeClient = `UPDATE clients SET revoked_at = coalesce(revoked_at, $2) W
 // RevokeClient keeps the first instant when the client is revoked already.
 func (t *tx) RevokeClient(id string, when time.Time) error {
 	return t.changed(gateway.ErrNotFound, revokeClient, id, at(when))
+}
+
+const rotateClient = `UPDATE clients SET secret = $2, version = version + 1 WHERE id = $1 AND revoked_at IS NULL`
+
+func (t *tx) RotateClient(id string, secret [32]byte) error {
+	return t.changed(gateway.ErrNotFound, rotateClient, id, secret[:])
 }
 
 const insertAudit = `

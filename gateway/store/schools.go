@@ -58,6 +58,17 @@ func (t *tx) InsertSchool(s gateway.School) error {
 	return nil
 }
 
+const updateSchool = `
+UPDATE schools
+   SET name = $2, iban = $3, segregation = $4, broker = $5, station = $6, mechanograph = $7, cbill = $8, taxonomy = $9, postal_account = $10,
+       postal_iban = $11, postal_holder = $12, postal_authorization = $13, help_text = $14, version = $15
+ WHERE code = $1 AND version < $15`
+
+func (t *tx) SaveSchool(s gateway.School) error {
+	return t.changed(gateway.ErrConflict, updateSchool, s.Code, s.Name, s.IBAN, s.Segregation.String(), s.Broker, s.Station,
+		s.Mechanograph, s.CBILL, s.Taxonomy, s.Postal.Account, s.Postal.IBAN, s.Postal.Holder, s.Postal.Authorization, s.HelpText, s.Version)
+}
+
 const selectKnowsStation = `
 SELECT EXISTS (SELECT 1 FROM schools WHERE broker = $1),
        EXISTS (SELECT 1 FROM schools WHERE station = $2)`

@@ -309,3 +309,68 @@ func taxonomy(w world) {
 	w.update(func(tx gateway.Tx) error { return tx.ReplaceTaxonomy(list[2:]) })
 	equal(w, "the new list alone", ask(), answer{true, list[2:]})
 }
+
+func evidenceListed(w world) {
+	piece := func(id string, school gateway.SchoolCode, kind gateway.EvidenceKind) gateway.Evidence {
+		return gateway.Evidence{ID: id, Kind: kind, Operation: "paSendRTV2", School: school, ReceiptID: "r", Number: nr(1).String(), Raw: []byte("<a>" + id + "</a>"), Received: Now()}
+	}
+	const unknown = gateway.SchoolCode("99999999999")
+	w.update(func(tx gateway.Tx) error {
+		return errors.Join(
+			tx.InsertEvidence(piece("a1", schoolA, gateway.EvidenceAltered)), tx.InsertEvidence(piece("a2", schoolA, gateway.EvidenceRefused)),
+			tx.InsertEvidence(piece("b1", schoolB, gateway.EvidenceAltered)), tx.InsertEvidence(piece("x1", "", gateway.EvidenceSyntax)),
+			tx.InsertEvidence(piece("x2", unknown, gateway.EvidenceRefused)))
+	})
+	list := func(school gateway.SchoolCode, f gateway.EvidenceFilter) []gateway.Evidence {
+		return read(w, func(tx gateway.Tx) ([]gateway.Evidence, error) { return tx.Evidences(school, f) })
+	}
+	for _, c := range []struct {
+		name   string
+		school gateway.SchoolCode
+		f      gateway.EvidenceFilter
+		want   string
+	}{
+		{"a school's", schoolA, gateway.EvidenceFilter{}, "a2 a1"},
+		{"a page", schoolA, gateway.EvidenceFilter{Limit: 1}, "a2"},
+		{"a kind", schoolA, gateway.EvidenceFilter{Kind: gateway.EvidenceAltered}, "a1"},
+		{"nobody's", "", gateway.EvidenceFilter{}, "x2 x1"},
+		{"of who is no school of ours", unknown, gateway.EvidenceFilter{}, ""},
+	} {
+		var got []string
+		for _, e := range list(c.school, c.f) {
+			got = append(got, e.ID)
+			if e.Raw != nil {
+				w.Errorf("%s: a list has the bytes", c.name)
+			}
+		}
+		equal(w, "Evidences, "+c.name, strings.Join(got, " "), c.want)
+	}
+	first := list(schoolA, gateway.EvidenceFilter{Limit: 1})
+	equal(w, "Evidences, next page", len(list(schoolA, gateway.EvidenceFilter{Before: first[0].Seq})), 1)
+	w.view(func(tx gateway.Tx) error {
+		for id, school := range map[string]gateway.SchoolCode{"a1": schoolA, "x1": "", "x2": ""} {
+			e, err := tx.EvidenceByID(school, id)
+			if err != nil || string(e.Raw) != "<a>"+id+"</a>" {
+				w.Errorf("EvidenceByID(%s) = %s, %v", id, e.Raw, err)
+			}
+		}
+		for id, school := range map[string]gateway.SchoolCode{"a1": schoolB, "b1": "", "x1": schoolA, "x2": unknown, "none": schoolA} {
+			_, err := tx.EvidenceByID(school, id)
+			w.wants("EvidenceByID of "+id+" for another", err, gateway.ErrNotFound)
+		}
+		return nil
+	})
+}
+
+func saveSchool(w world) {
+	s := school(schoolA, "Istituto Nuovo")
+	s.IBAN, s.CBILL, s.Postal, s.Taxonomy, s.HelpText, s.Version = "IT45R0760103200000000001016", "", gateway.PostalAccount{}, "9/0101002IM/", "x", 2
+	w.update(func(tx gateway.Tx) error { return tx.SaveSchool(s) })
+	equal(w, "the school saved", read(w, func(tx gateway.Tx) (gateway.School, error) { return tx.School(schoolA) }), s)
+	w.update(func(tx gateway.Tx) error {
+		w.wants("SaveSchool of the same version", tx.SaveSchool(s), gateway.ErrConflict)
+		s.Code = "99999999999"
+		w.wants("SaveSchool of none", tx.SaveSchool(s), gateway.ErrConflict)
+		return nil
+	})
+}

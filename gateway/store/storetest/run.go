@@ -40,6 +40,8 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Delegations", delegations},
 		{"AuditTrail", auditTrail},
 		{"Taxonomy", taxonomy},
+		{"EvidenceIsListed", evidenceListed},
+		{"SaveSchool", saveSchool},
 		{"Family", family},
 		{"Events", events},
 		{"Receipts", receiptsKept},
@@ -1144,8 +1146,8 @@ func accounts(w world) {
 }
 
 func clients(w world) {
-	c := gateway.Client{ID: "ngc_1", Name: "Registro", School: schoolA, Scopes: []string{"notices:read", "notices:write"}, Secret: [32]byte{1}, CreatedAt: Now()}
-	op := gateway.Client{ID: "ngc_2", Name: "Operatore", Scopes: []string{"admin"}, Secret: [32]byte{2}, CreatedAt: Now()}
+	c := gateway.Client{ID: "ngc_1", Name: "Registro", School: schoolA, Scopes: []string{"notices:read", "notices:write"}, Secret: [32]byte{1}, CreatedAt: Now(), Version: 1}
+	op := gateway.Client{ID: "ngc_2", Name: "Operatore", Scopes: []string{"admin"}, Secret: [32]byte{2}, CreatedAt: Now(), Version: 1}
 	w.update(func(tx gateway.Tx) error {
 		if err := errors.Join(tx.InsertClient(c), tx.InsertClient(op)); err != nil {
 			return err
@@ -1158,6 +1160,13 @@ func clients(w world) {
 	equal(w, "Client", read(w, func(tx gateway.Tx) (gateway.Client, error) { return tx.Client("ngc_1") }), c)
 	equal(w, "Clients, newest first", read(w, func(tx gateway.Tx) ([]gateway.Client, error) { return tx.Clients() }), []gateway.Client{op, c})
 	w.update(func(tx gateway.Tx) error {
+		w.wants("RotateClient of a revoked one", tx.RotateClient("ngc_1", [32]byte{3}), gateway.ErrNotFound)
+		if err := tx.RotateClient("ngc_2", [32]byte{3}); err != nil {
+			return err
+		}
+		if got, err := tx.Client("ngc_2"); err != nil || got.Secret != [32]byte{3} || got.Version != 2 {
+			w.Errorf("rotated client = %+v, %v", got, err)
+		}
 		w.wants("RevokeClient of none", tx.RevokeClient("none", Now()), gateway.ErrNotFound)
 		_, err := tx.Client("none")
 		w.wants("Client of none", err, gateway.ErrNotFound)
