@@ -171,6 +171,8 @@ type Tx interface {
 	// PupilRecord locks the pupil where the transaction may write.
 	PupilRecord(school SchoolCode, id string) (PupilRecord, error)
 	PupilRecords(school SchoolCode, f PupilFilter) ([]PupilRecord, error)
+	// PayerIDByCode finds a payer by fiscal code; empty when there is none.
+	PayerIDByCode(school SchoolCode, code FiscalCode) (string, error)
 	// UnlinkPayer is ErrNotFound when there is no such link. It forgets a payer who
 	// has no link and no delegation any more.
 	UnlinkPayer(school SchoolCode, pupil, payer string) error

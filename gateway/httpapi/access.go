@@ -18,6 +18,7 @@ type route struct {
 	public bool   // anybody, without a token
 	scope  string // the scope it takes; empty: any client
 	school bool   // {cf} must be the client's school; an operator's client sees all
+	table  bool   // its body is a table that is worked on at once
 	upload bool   // its body is a file, which is kept before it is looked at
 	once   *keyed // takes an Idempotency-Key; nil: does not
 }
@@ -68,6 +69,7 @@ var routes = map[string]route{
 	"rotateClient": {scope: gateway.ScopeAdmin, once: showingSecret(RotateClientResponseObject.VisitRotateClientResponse)},
 	"revokeClient": {scope: gateway.ScopeAdmin},
 
+	"importRegistry": {scope: gateway.ScopeRegistryWrite, school: true, table: true, once: inTx(visitRegistryImport)},
 	"listPupils":     {scope: gateway.ScopeRegistryRead, school: true},
 	"searchPupils":   {scope: gateway.ScopeRegistryRead, school: true},
 	"getPupil":       {scope: gateway.ScopeRegistryRead, school: true},

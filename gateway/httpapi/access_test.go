@@ -30,6 +30,7 @@ func TestWhoMayCall(t *testing.T) {
 		"createSchool":       {body: `{"fiscal_code":"80014480828","name":"IC 6 Grosseto","iban":"IT60X0542811101000000123456","segregation_code":"01","station":"80014480828_01"}`, status: 200},
 		"listSchools":        {status: 200},
 		"getSchool":          {status: 200},
+		"importRegistry":     {body: "codice fiscale;nome;cognome\nRSSMRA10A41H501F;Maria;Rossi\n", status: 200},
 		"changeSchool":       {body: `{"cbill":null}`, status: 200},
 		"listEvidence":       {status: 200},
 		"getEvidence":        {status: 200},
@@ -117,6 +118,8 @@ func TestWhoMayCall(t *testing.T) {
 		path := strings.NewReplacer(":cf", string(gatewaytest.SchoolCode), ":pupil", "p1", ":payer", "y1", ":class", "3B",
 			":number", a.g.Issue().Number.String()).Replace(template)
 		switch id {
+		case "importRegistry":
+			return a.post(path, token, in.body, "Content-Type", "text/csv")
 		case "getEvidence":
 			path = strings.Replace(path, ":id", a.evidence(gatewaytest.SchoolCode), 1)
 		case "getAnyEvidence":

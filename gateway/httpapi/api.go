@@ -137,6 +137,7 @@ func (h *handlers) engine(trustedProxies []string) (*gin.Engine, error) {
 	routes.GET("/api/openapi.json", h.serveDocument)
 	routes.GET("/api/docs", h.serveDocs)
 	routes.POST("/api/v1/schools/:cf/imports", h.createImport)
+	routes.POST("/api/v1/schools/:cf/registry/imports", h.importRegistry)
 	strict := NewStrictHandlerWithOptions(h, []StrictMiddlewareFunc{h.once}, StrictGinServerOptions{
 		// The request was validated against the document: what still fails to
 		// bind is a disagreement between document and types.
@@ -160,6 +161,7 @@ type call struct {
 	body   []byte // canonical JSON
 	scope  string // of the idempotency key
 	print  [sha256.Size]byte
+	table  []byte         // the body of an operation that takes a table
 	upload gateway.Upload // the body of an operation that takes a file
 }
 

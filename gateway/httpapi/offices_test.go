@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
@@ -504,5 +505,56 @@ func TestRateLimit(t *testing.T) {
 	away = errors.New("redis is away")
 	if w := a.get(base, a.school); w.Code != 200 || w.Header().Get("RateLimit-Limit") != "3" {
 		t.Errorf("redis away: %d %v", w.Code, w.Header())
+	}
+}
+
+func TestImportRegistry(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	path := base + "/registry/imports"
+	csv := "Matricola;Cognome;Nome;Codice Fiscale;Classe;Anno scolastico;Cognome genitore;Nome genitore;Codice fiscale genitore;E-mail;Parentela\n" +
+		"a-1;Rossi;Maria;RSSMRA10A41H501F;3B;2026/2027;Rossi;Mario;RSSMRA80A01H501U;mario@example.org;Padre\n" +
+		"a-1;Rossi;Maria;RSSMRA10A41H501F;3B;2026/2027;Verdi;Luigia;BNCLRA75B41F205I;;madre\n" +
+		";;;;;;;;;;\n" +
+		"a-2;De Luca;Niccolò;ANONIMO;3B;;;;;;\n"
+	send := func(query, body string, head ...string) *httptest.ResponseRecorder {
+		return a.post(path+query, a.school, body, append([]string{"Content-Type", "text/csv"}, head...)...)
+	}
+	want := `{"rows":3,"enrolled":2,"changed":0,"unchanged":0,"linked":2,"dry_run":true}`
+	if w := send("?dry_run=true", csv); w.Code != 200 || strings.TrimSpace(w.Body.String()) != want {
+		t.Errorf("dry run: %d %s", w.Code, w.Body)
+	}
+	expect(t, a.get(base+"/pupils/a-1", a.school), 404, "not_found")
+	first := send("", csv, "Idempotency-Key", "r")
+	if first.Code != 200 || !strings.Contains(first.Body.String(), `"enrolled":2`) {
+		t.Fatalf("import: %d %s", first.Code, first.Body)
+	}
+	if w := send("", csv, "Idempotency-Key", "r"); w.Header().Get("Idempotency-Replayed") != "true" || w.Body.String() != first.Body.String() {
+		t.Errorf("replayed: %s", w.Body)
+	}
+	expect(t, send("", csv+"\n", "Idempotency-Key", "r"), 422, "idempotency_key_reused")
+	if w := send("", csv); !strings.Contains(w.Body.String(), `"unchanged":2`) {
+		t.Errorf("again: %s", w.Body)
+	}
+	p := as[Pupil](t, a.get(base+"/pupils/a-1", a.school), 200)
+	if len(p.Payers) != 2 || p.SchoolYear != "2026/27" || p.Class != "3B" {
+		t.Errorf("pupil: %+v", p)
+	}
+	for name, c := range map[string]struct {
+		body   string
+		fields []string
+	}{
+		"no columns":     {"a;b\n1;2\n", []string{"columns.fiscal_code required", "columns.first_name required", "columns.last_name required"}},
+		"a column twice": {"cf;codice fiscale;nome;cognome\nx;y;z;w\n", []string{"columns.fiscal_code duplicate"}},
+		"wrong rows": {"cf;nome;cognome;cf genitore;nome genitore;cognome genitore;parentela\nRSSMRA10A41H501X;Maria;Rossi;;;;\nRSSMRA10A41H501F;Maria;Rossi;RSSMRA80A01H501U;Mario;;zio\n",
+			[]string{"rows[2].fiscal_code check_letter", "rows[3].payer_last_name required", "rows[3].payer_relation unknown"}},
+		"an id that is a code": {"id;cf;nome;cognome\nRSSMRA10A41H501F;RSSMRA10A41H501F;Maria;Rossi\n", []string{"rows[2].id personal_data"}},
+		"no rows":              {"cf;nome;cognome\n", []string{"rows length"}},
+	} {
+		t.Run(name, func(t *testing.T) { expect(t, send("", c.body), 400, "invalid_request", c.fields...) })
+	}
+	expect(t, a.post(path, a.school, "{}"), 415, "unsupported_media_type")
+	if strings.Contains(a.log.String(), "RSSMRA") {
+		t.Error("the log has a fiscal code in it")
 	}
 }

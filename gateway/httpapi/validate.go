@@ -49,7 +49,13 @@ func (h *handlers) readRequest(c *gin.Context, k *call) error {
 			return err
 		}
 	}
-	if k.op.route.Operation.RequestBody != nil && !k.route.upload {
+	switch {
+	case k.op.route.Operation.RequestBody == nil || k.route.upload:
+	case k.route.table:
+		if err := k.readTable(c); err != nil {
+			return err
+		}
+	default:
 		if err := k.readBody(c); err != nil {
 			return err
 		}
@@ -67,7 +73,7 @@ func (h *handlers) readRequest(c *gin.Context, k *call) error {
 			// names, instead of decoding the bytes again.
 			KeepValidatedValue: true,
 			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // authorise did
-			ExcludeRequestBody: k.route.upload,
+			ExcludeRequestBody: k.route.upload || k.route.table,
 		},
 	}))
 	if err == nil && k.route.upload {

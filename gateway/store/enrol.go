@@ -150,6 +150,17 @@ func (t *tx) openPayer(p *gateway.Payer, sealed []byte) error {
 	return err
 }
 
+const selectPayerIDByCode = `SELECT coalesce(min(id), '') FROM payers WHERE code_hash = $1 AND school = $2`
+
+func (t *tx) PayerIDByCode(school gateway.SchoolCode, code gateway.FiscalCode) (id string, err error) {
+	hash, err := t.codeHash(code)
+	if err != nil || hash == nil {
+		return "", err
+	}
+	err = t.sql.QueryRowContext(t.ctx, selectPayerIDByCode, hash, school).Scan(&id)
+	return id, err
+}
+
 const deleteLink = `DELETE FROM pupil_payers WHERE school = $1 AND pupil = $2 AND payer = $3`
 
 func (t *tx) UnlinkPayer(school gateway.SchoolCode, pupil, payer string) error {
