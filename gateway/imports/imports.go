@@ -330,7 +330,9 @@ func (j *job) work(ctx context.Context, src *source, c *chunk, issue bool) (err 
 	good := make([]*item, 0, len(c.items))
 	notices := make([]gateway.Notice, 0, len(c.items))
 	for _, it := range c.items {
-		if !it.bad {
+		// A row that is wrong already is looked at all the same: who corrects the
+		// file wants to know everything at once.
+		if !it.bad || len(it.cells) > 0 && !issue {
 			it.prepare(j.svc, j.school, src)
 		}
 		if !it.bad {

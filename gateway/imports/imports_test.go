@@ -215,10 +215,11 @@ const bad = header +
 
 func TestBadRows(t *testing.T) {
 	t.Parallel()
-	const want = "3 Importo format \"16,505\"\n3 Scadenza format \"31/02/2026\"\n" +
+	const want = "3 Importo format \"16,505\"\n3 Scadenza format \"31/02/2026\"\n3 Codice fiscale check_letter \"RSSMRA10A41H501X\"\n" +
 		"5 Riferimento duplicate \"a1\"\n" +
 		"6 Scadenza past \"01/01/2026\" w\n6 Importo thousands \"1.650\" w\n6 Cognome e nome name_mismatch \"Bianchi Ugo\" w\n" +
 		"7 Cognome e nome required \"\"\n7 Importo range \"-5\"\n7 Scadenza format \"domani\"\n" +
+		"7 Classe format \"troppo lunga come classe\"\n7 Causale personal_data \"Gita di RSSMRA10A41H501F\"\n7 Riferimento format \"a 3\"\n" +
 		"8 Scadenza format \"50\"\n8  too_many_cells \"\"\n"
 	gatewaytest.Each(t, func(t *testing.T, g *gatewaytest.Gateway) {
 		o := newOffice(g)

@@ -415,12 +415,23 @@ func (it *item) prepare(svc *gateway.Service, school gateway.School, s *source) 
 	it.notice, wrong = svc.PrepareNotice(school, it.in)
 	for _, w := range wrong {
 		f := fieldNames[w.Field]
+		if it.said(f) {
+			continue // a value that cannot be read is no value, and was said
+		}
 		message := italian[w.Field+" "+w.Code]
 		if message == "" {
 			message = "il valore non va bene"
 		}
 		it.add(s.cols.names, s.column(f), f, it.cell(f), fault{w.Code, message}, false)
 	}
+}
+
+// said says whether something is wrong with the field already.
+func (it *item) said(f field) bool {
+	return slices.ContainsFunc(it.found, func(e gateway.ImportError) bool {
+		return !e.Warning && (e.Field == string(f) || f == fAmount && e.Field == string(fAmountCents) ||
+			f == fFullName && (e.Field == string(fFirstName) || e.Field == string(fLastName)))
+	})
 }
 
 // refuse notes what the store said to a row.
