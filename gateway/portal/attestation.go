@@ -50,14 +50,11 @@ func (p *portal) attested(c *gin.Context, n gateway.Notice, r gateway.Receipt) (
 		return AttestedPayment{}, err
 	}
 	out := AttestedPayment{Notice: n, Receipt: r, School: school, PaidAt: paidAt(r), Amount: r.Content.Amount}
-	// What the school gave back is no expense.
-	refunds, err := p.svc.Refunds(ctx, n.School, gateway.RefundFilter{Receipt: r.ID, State: gateway.RefundExecuted, Limit: 100})
+	back, err := p.refunded(c, n.School, r.ID)
 	if err != nil {
 		return AttestedPayment{}, err
 	}
-	for _, back := range refunds {
-		out.Amount -= back.Amount
-	}
+	out.Amount -= back
 	if payer := r.Content.Payer; payer != nil && payer.ID != "ANONIMO" {
 		out.Payer = &AttestedPerson{payer.FullName, gateway.FiscalCode(payer.ID)}
 		return out, nil
@@ -75,6 +72,15 @@ func (p *portal) attested(c *gin.Context, n gateway.Notice, r gateway.Receipt) (
 		out.Payer = &AttestedPerson{a.FirstName + " " + a.LastName, a.Code}
 	}
 	return out, err
+}
+
+// refunded is what the school gave back of a receipt: no expense to deduct.
+func (p *portal) refunded(c *gin.Context, school gateway.SchoolCode, receipt string) (sum money.Cents, err error) {
+	list, err := p.svc.Refunds(c.Request.Context(), school, gateway.RefundFilter{Receipt: receipt, State: gateway.RefundExecuted, Limit: 100})
+	for _, r := range list {
+		sum += r.Amount
+	}
+	return sum, err
 }
 
 // pupilOf is whom a notice of the family is for.
@@ -146,6 +152,13 @@ func (p *portal) attestedYears(c *gin.Context) ([]attestedYear, error) {
 	var years []attestedYear
 	for _, n := range slices.Backward(list) {
 		if n.State != statePaid {
+			continue
+		}
+		back, err := p.refunded(c, n.School, n.Receipt)
+		if err != nil {
+			return nil, err
+		}
+		if n.Amount -= back; n.Amount <= 0 {
 			continue
 		}
 		year := n.PaidAt.In(gateway.Rome()).Year()

@@ -120,6 +120,20 @@ func TestAttestations(t *testing.T) {
 	}
 	b.get("/pagamenti/"+string(book.School)+"/"+v.Receipt.ID+"/attestazione.pdf").is(404, "/pagamenti/"+string(book.School)+"/"+v.Receipt.ID+"/attestazione.pdf")
 
+	// What went back is taken off.
+	ctx := context.Background()
+	clerk, head := gateway.Actor{Kind: "client", Name: "clerk"}, gateway.Actor{Kind: "client", Name: "head"}
+	r, err := s.RequestRefund(ctx, clerk, book.School, gateway.NewRefund{Receipt: counter.ID, Amount: 650, Reason: "gita annullata", IBAN: "IT60X0542811101000000123456", Holder: "Mario Rossi"})
+	for _, to := range []gateway.RefundState{gateway.RefundApproved, gateway.RefundExecuted} {
+		if err == nil {
+			_, err = s.ChangeRefund(ctx, head, book.School, r.ID, gateway.RefundChange{State: to})
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.get("/attestazioni").says("2 pagamenti", "€ 26,50")
+
 	s.FamilyOf("anna.bianchi", code(t, "BNCNNA80A41H501"), "Anna", "Bianchi",
 		gateway.Pupil{School: gatewaytest.SchoolCode, ID: "p9", Code: code(t, "BNCLCU12B02H501"), FirstName: "Luca", LastName: "Bianchi", Class: "1A", SchoolYear: "2026/27"})
 	anna := s.browser()
