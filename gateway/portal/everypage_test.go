@@ -146,7 +146,7 @@ func (b *tab) picture(file string, quality int) {
 func (b *tab) crop(file string, height float64, quality int64) {
 	b.t.Helper()
 	shot, err := chromedp.Call(b.ctx, devtools.CaptureScreenshot, devtools.CaptureScreenshotParams{
-		Format: "jpeg", Quality: &quality, Clip: &devtools.Viewport{Width: 390, Height: height, Scale: 1},
+		Format: "jpeg", Quality: &quality, Clip: &devtools.Viewport{Width: 390, Height: height, Scale: 0.7},
 	})
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(file), 0o755)
@@ -347,7 +347,7 @@ func TestPictures(t *testing.T) {
 		b.do(chromedp.EmulateViewport(390, 844))
 		for name, path := range map[string]string{"avvisi": "/avvisi", "carrello": "/carrello", "pagamento": "/carrello/pagamento", "esito": outcomeOf(s.PSPs.Orders()[0])} {
 			b.do(chromedp.Navigate(s.url + path + "?lang=" + lang))
-			b.crop(fmt.Sprintf("static/manual/%s-%s.jpg", lang, name), 760, 55)
+			b.crop(fmt.Sprintf("static/manual/%s-%s.jpg", lang, name), 760, 45)
 			b.picture(filepath.Join(screens, lang+"-"+name+".png"), 100)
 		}
 		b.do(chromedp.EmulateViewport(1280, 900))
