@@ -199,6 +199,7 @@ func lived(t *testing.T) (s *site, family *browser, public, inside []string) {
 	public = []string{
 		"/", "/accesso", "/accesso?torna=/avvisi", "/paga", payURL(trip), payURL(paid), "/carrello", "/versamenti-volontari", "/versamenti-volontari?cerca=grosseto", give, give + "/" + gift.ID,
 		"/assistenza", "/faq", "/manuale", "/privacy", "/termini", "/accessibilita", "/servizi-di-pagamento", "/niente", "/area-riservata/email?token=vecchio",
+		"/registrazione", "/registrazione/inviata", "/conferma?token=vecchio", "/accesso/recupero?cosa=username", "/accesso/recupero?cosa=password", "/accesso/recupero?token=vecchio",
 	}
 	inside = []string{
 		"/", "/avvisi", "/avvisi?mostra=tutti", at(trip), at(paid), at(running), at(gone), "/carrello", "/carrello/pagamento", outcome, "/pagamenti",
