@@ -49,6 +49,10 @@ var ErrContributionClosed = errors.New("contribution is closed")
 
 // OpenContribution makes a voluntary contribution and opens it at once.
 func (s *Service) OpenContribution(ctx context.Context, actor Actor, code SchoolCode, in NewContribution) (Contribution, error) {
+	return s.openContribution(ctx, actor, code, s.newID(), in)
+}
+
+func (s *Service) openContribution(ctx context.Context, actor Actor, code SchoolCode, id string, in NewContribution) (Contribution, error) {
 	school, err := s.School(ctx, code)
 	if err != nil {
 		return Contribution{}, err
@@ -66,7 +70,7 @@ func (s *Service) OpenContribution(ctx context.Context, actor Actor, code School
 		return Contribution{}, err
 	}
 	c := Contribution{
-		School: code, ID: s.newID(), Description: n.Description, Amount: n.Amount, Min: in.Min, Free: in.Free,
+		School: code, ID: id, Description: n.Description, Amount: n.Amount, Min: in.Min, Free: in.Free,
 		DueDate: n.DueDate, Taxonomy: n.Taxonomy, Deduction: n.Deduction, CreatedAt: s.clock.Now(), Version: 1,
 	}
 	err = s.store.Update(ctx, func(tx Tx) error {

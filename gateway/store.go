@@ -270,6 +270,7 @@ type Tx interface {
 	Enqueue(...Message) error
 	AppendAudit(Audit) error
 	ImportTx
+	CampaignTx
 	PrintTx
 	// Audits lists the audit trail of a school, newest first; of the empty school
 	// what belongs to the installation.

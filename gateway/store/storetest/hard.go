@@ -485,6 +485,7 @@ func fill(w world) {
 			tx.InsertIdentity("https://idp", "s-1", "acc-1", Now()),
 			tx.InsertInvitation(gateway.Invitation{School: schoolA, Payer: "y-1", By: user, CreatedAt: Now(), ExpiresAt: Now()}),
 			tx.InsertToken(token("k-1", n)), tx.InsertContribution(contribution("c-1", "A0001")),
+			tx.InsertCampaign(campaign("c-1")),
 			func() error {
 				_, err := tx.InsertInbox(gateway.PSPEvent{PSP: "BANK", ID: "e-1", Attempt: "a-1", Raw: []byte("Mario Rossi")}, Now())
 				return err

@@ -58,6 +58,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Registrations", registrations},
 		{"Tokens", tokens},
 		{"Contributions", contributions},
+		{"Campaigns", campaigns},
 		{"Inbox", inbox},
 		{"Archive", archive},
 		{"Webhooks", webhooks},
