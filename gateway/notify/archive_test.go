@@ -65,6 +65,7 @@ func (a *aca) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := dec.Decode(&p); err != nil || r.Method != "POST" || r.URL.Path != "/aca/v1/paCreatePosition" || r.Header.Get("Ocp-Apim-Subscription-Key") != archiveKey {
 		a.t.Errorf("%s %s with key %q: %s: %v", r.Method, r.URL, r.Header.Get("Ocp-Apim-Subscription-Key"), body, err)
 	}
+	r = r.Clone(context.WithoutCancel(r.Context())) // the server goes on with its own
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	n := len(a.got)
 	a.got, a.raw = append(a.got, p), append(a.raw, r)
