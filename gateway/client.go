@@ -38,6 +38,11 @@ const (
 	ScopeCartsWrite    = "carts:write"
 	ScopeRegistryRead  = "registry:read"
 	ScopeRegistryWrite = "registry:write"
+
+	ScopeCampaignsRead    = "campaigns:read"
+	ScopeCampaignsWrite   = "campaigns:write"
+	ScopeCampaignsApprove = "campaigns:approve"
+
 	ScopeRefundsRead   = "refunds:read"
 	ScopeRefundsWrite  = "refunds:write"
 	ScopeWebhooksRead  = "webhooks:read"
@@ -51,7 +56,7 @@ const (
 // still to come included.
 var Scopes = []string{
 	ScopeNoticesRead, ScopeNoticesWrite, ScopeReceiptsRead, ScopeCartsWrite,
-	ScopeRegistryRead, ScopeRegistryWrite, "campaigns:read", "campaigns:write",
+	ScopeRegistryRead, ScopeRegistryWrite, ScopeCampaignsRead, ScopeCampaignsWrite, ScopeCampaignsApprove,
 	ScopeRefundsRead, ScopeRefundsWrite, "reconciliation:read", "reconciliation:write",
 	ScopeWebhooksRead, ScopeWebhooksWrite, ScopeExportsRead, ScopeAuditRead,
 }

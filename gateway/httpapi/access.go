@@ -88,6 +88,14 @@ var routes = map[string]route{
 	"getRefund":     {scope: gateway.ScopeRefundsRead, school: true},
 	"changeRefund":  {scope: gateway.ScopeRefundsWrite, school: true},
 
+	"createCampaign":  {scope: gateway.ScopeCampaignsWrite, school: true, once: inTx(CreateCampaignResponseObject.VisitCreateCampaignResponse)},
+	"changeCampaign":  {scope: gateway.ScopeCampaignsWrite, school: true},
+	"approveCampaign": {scope: gateway.ScopeCampaignsApprove, school: true, once: inTx(ApproveCampaignResponseObject.VisitApproveCampaignResponse)},
+	"publishCampaign": {scope: gateway.ScopeCampaignsWrite, school: true, once: inTx(PublishCampaignResponseObject.VisitPublishCampaignResponse)},
+	"closeCampaign":   {scope: gateway.ScopeCampaignsWrite, school: true, once: inTx(CloseCampaignResponseObject.VisitCloseCampaignResponse)},
+	"listCampaigns":   {scope: gateway.ScopeCampaignsRead, school: true},
+	"getCampaign":     {scope: gateway.ScopeCampaignsRead, school: true},
+
 	"createWebhook":  {scope: gateway.ScopeWebhooksWrite, school: true, once: showingSecret(CreateWebhookResponseObject.VisitCreateWebhookResponse)},
 	"rotateWebhook":  {scope: gateway.ScopeWebhooksWrite, school: true, once: showingSecret(RotateWebhookResponseObject.VisitRotateWebhookResponse)},
 	"deleteWebhook":  {scope: gateway.ScopeWebhooksWrite, school: true},

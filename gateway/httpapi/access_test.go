@@ -76,6 +76,13 @@ func TestWhoMayCall(t *testing.T) {
 		"listRefunds":        {status: 200},
 		"getRefund":          {status: 200},
 		"changeRefund":       {body: `{"state":"rejected"}`, status: 200},
+		"createCampaign":     {body: campaignJSON, status: 201},
+		"listCampaigns":      {status: 200},
+		"getCampaign":        {status: 200},
+		"changeCampaign":     {body: `{"title":"Gita"}`, status: 200},
+		"approveCampaign":    {status: 200},
+		"publishCampaign":    {status: 200},
+		"closeCampaign":      {status: 200},
 		"createWebhook":      {body: `{"url":"https://gestionale.example/","events":["notice.paid"]}`, status: 201},
 		"listWebhooks":       {status: 200},
 		"getWebhook":         {status: 200},
@@ -141,6 +148,13 @@ func TestWhoMayCall(t *testing.T) {
 			in.body = `{"receipt":"` + a.g.Settle(a.g.Issue(), "").ID + `","amount_cents":1,"reason":"prova"}`
 		case "getRefund", "changeRefund":
 			path = strings.Replace(path, ":id", refund.ID, 1)
+		case "getCampaign", "changeCampaign", "approveCampaign", "publishCampaign", "closeCampaign":
+			var draft gateway.CampaignContent
+			draft.Kind, draft.Title, draft.Description, draft.Amount = gateway.CampaignVoluntary, "Dono", "Contributo", 500
+			draft.DueDate = "2027-06-30"
+			c, err := a.g.CreateCampaign(t.Context(), gatewaytest.Operator, gatewaytest.SchoolCode, draft)
+			must(t, err)
+			path = strings.Replace(path, ":id", c.ID, 1)
 		case "createCart":
 			in.body = cartJSON(a.g.Issue())
 		case "getWebhook", "rotateWebhook", "listDeliveries":

@@ -156,6 +156,71 @@ type AuditLine struct {
 	Sequence int64      `json:"sequence"`
 }
 
+// Campaign defines model for Campaign.
+type Campaign struct {
+	// AmountCents Whole euro cents.
+	AmountCents    Cents                `json:"amount_cents"`
+	ApprovedBy     TextOrNull           `json:"approved_by"`
+	ChangedAt      time.Time            `json:"changed_at"`
+	CreatedAt      time.Time            `json:"created_at"`
+	Deduction      TextOrNull           `json:"deduction"`
+	Description    string               `json:"description"`
+	DueDate        string               `json:"due_date"`
+	FreeAmount     bool                 `json:"free_amount"`
+	ID             string               `json:"id"`
+	Instalments    []CampaignInstalment `json:"instalments"`
+	Kind           string               `json:"kind"`
+	MinAmountCents int64                `json:"min_amount_cents"`
+	NeedsApproval  bool                 `json:"needs_approval"`
+
+	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+	Recipients CampaignRecipients `json:"recipients"`
+	State      string             `json:"state"`
+	Taxonomy   TextOrNull         `json:"taxonomy"`
+	Title      string             `json:"title"`
+
+	// Totals Notices that are not cancelled. A plan counts as its instalments, until its single option is paid.
+	Totals  CampaignTotals `json:"totals"`
+	Version int64          `json:"version"`
+}
+
+// CampaignChange defines model for CampaignChange.
+type CampaignChange struct {
+	AmountCents *int64              `json:"amount_cents,omitempty"`
+	Description *string             `json:"description,omitempty"`
+	DueDate     *string             `json:"due_date,omitempty"`
+	Recipients  *CampaignRecipients `json:"recipients,omitempty"`
+	Title       *string             `json:"title,omitempty"`
+}
+
+// CampaignInstalment defines model for CampaignInstalment.
+type CampaignInstalment struct {
+	// AmountCents Whole euro cents.
+	AmountCents Cents  `json:"amount_cents"`
+	DueDate     string `json:"due_date"`
+}
+
+// CampaignPage defines model for CampaignPage.
+type CampaignPage struct {
+	Items      []Campaign `json:"items"`
+	NextCursor TextOrNull `json:"next_cursor"`
+}
+
+// CampaignRecipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+type CampaignRecipients struct {
+	All     bool     `json:"all,omitempty"`
+	Classes []string `json:"classes,omitempty"`
+	Pupils  []string `json:"pupils,omitempty"`
+}
+
+// CampaignTotals Notices that are not cancelled. A plan counts as its instalments, until its single option is paid.
+type CampaignTotals struct {
+	IssuedCents int64 `json:"issued_cents"`
+	Notices     int   `json:"notices"`
+	Paid        int   `json:"paid"`
+	PaidCents   int64 `json:"paid_cents"`
+}
+
 // Cart defines model for Cart.
 type Cart struct {
 	// AmountCents Of the notices.
@@ -403,6 +468,35 @@ type NewAPIClient struct {
 	// School The school's fiscal code; an operator's client when left out.
 	School string   `json:"school,omitempty"`
 	Scopes []string `json:"scopes,omitempty"`
+}
+
+// NewCampaign defines model for NewCampaign.
+type NewCampaign struct {
+	// AmountCents Whole euro cents.
+	AmountCents Cents  `json:"amount_cents"`
+	Deduction   string `json:"deduction,omitempty"`
+
+	// Description Of its notices: at most 140 characters.
+	Description string `json:"description"`
+	DueDate     string `json:"due_date"`
+
+	// FreeAmount The giver of a voluntary contribution chooses the amount.
+	FreeAmount  bool                 `json:"free_amount,omitempty"`
+	Instalments []CampaignInstalment `json:"instalments,omitempty"`
+	Kind        string               `json:"kind"`
+
+	// MinAmountCents The least that is taken where the amount is free.
+	MinAmountCents int64 `json:"min_amount_cents,omitempty"`
+
+	// NeedsApproval Another client has to approve it before it can be published.
+	NeedsApproval bool `json:"needs_approval,omitempty"`
+
+	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+	Recipients CampaignRecipients `json:"recipients,omitempty"`
+
+	// Taxonomy The school's when left out.
+	Taxonomy string `json:"taxonomy,omitempty"`
+	Title    string `json:"title"`
 }
 
 // NewCart defines model for NewCart.
@@ -1208,6 +1302,54 @@ type ListAuditParams struct {
 	To string `form:"to,omitempty" json:"to,omitempty"`
 }
 
+// ListCampaignsParams defines parameters for ListCampaigns.
+type ListCampaignsParams struct {
+	// Limit How many at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CreateCampaignParams defines parameters for CreateCampaign.
+type CreateCampaignParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ChangeCampaignParams defines parameters for ChangeCampaign.
+type ChangeCampaignParams struct {
+	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
+// ApproveCampaignJSONBody defines parameters for ApproveCampaign.
+type ApproveCampaignJSONBody = map[string]interface{}
+
+// ApproveCampaignParams defines parameters for ApproveCampaign.
+type ApproveCampaignParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CloseCampaignJSONBody defines parameters for CloseCampaign.
+type CloseCampaignJSONBody = map[string]interface{}
+
+// CloseCampaignParams defines parameters for CloseCampaign.
+type CloseCampaignParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PublishCampaignJSONBody defines parameters for PublishCampaign.
+type PublishCampaignJSONBody = map[string]interface{}
+
+// PublishCampaignParams defines parameters for PublishCampaign.
+type PublishCampaignParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ReplayDeliveryJSONBody defines parameters for ReplayDelivery.
 type ReplayDeliveryJSONBody = map[string]interface{}
 
@@ -1568,6 +1710,21 @@ type CreateSchoolJSONRequestBody = NewSchool
 // ChangeSchoolJSONRequestBody defines body for ChangeSchool for application/json ContentType.
 type ChangeSchoolJSONRequestBody = SchoolChange
 
+// CreateCampaignJSONRequestBody defines body for CreateCampaign for application/json ContentType.
+type CreateCampaignJSONRequestBody = NewCampaign
+
+// ChangeCampaignJSONRequestBody defines body for ChangeCampaign for application/json ContentType.
+type ChangeCampaignJSONRequestBody = CampaignChange
+
+// ApproveCampaignJSONRequestBody defines body for ApproveCampaign for application/json ContentType.
+type ApproveCampaignJSONRequestBody = ApproveCampaignJSONBody
+
+// CloseCampaignJSONRequestBody defines body for CloseCampaign for application/json ContentType.
+type CloseCampaignJSONRequestBody = CloseCampaignJSONBody
+
+// PublishCampaignJSONRequestBody defines body for PublishCampaign for application/json ContentType.
+type PublishCampaignJSONRequestBody = PublishCampaignJSONBody
+
 // PutDelegateJSONRequestBody defines body for PutDelegate for application/json ContentType.
 type PutDelegateJSONRequestBody = NewDelegate
 
@@ -1660,6 +1817,27 @@ type ServerInterface interface {
 	// ListAudit Read the audit trail
 	// (GET /api/v1/schools/{cf}/audit)
 	ListAudit(c *gin.Context, cf SchoolCode, params ListAuditParams)
+	// ListCampaigns List campaigns
+	// (GET /api/v1/schools/{cf}/campaigns)
+	ListCampaigns(c *gin.Context, cf SchoolCode, params ListCampaignsParams)
+	// CreateCampaign Draft a campaign
+	// (POST /api/v1/schools/{cf}/campaigns)
+	CreateCampaign(c *gin.Context, cf SchoolCode, params CreateCampaignParams)
+	// GetCampaign Read a campaign
+	// (GET /api/v1/schools/{cf}/campaigns/{id})
+	GetCampaign(c *gin.Context, cf SchoolCode, id string)
+	// ChangeCampaign Change a draft
+	// (PATCH /api/v1/schools/{cf}/campaigns/{id})
+	ChangeCampaign(c *gin.Context, cf SchoolCode, id string, params ChangeCampaignParams)
+	// ApproveCampaign Approve a campaign
+	// (POST /api/v1/schools/{cf}/campaigns/{id}/approve)
+	ApproveCampaign(c *gin.Context, cf SchoolCode, id string, params ApproveCampaignParams)
+	// CloseCampaign Close a campaign
+	// (POST /api/v1/schools/{cf}/campaigns/{id}/close)
+	CloseCampaign(c *gin.Context, cf SchoolCode, id string, params CloseCampaignParams)
+	// PublishCampaign Publish a campaign
+	// (POST /api/v1/schools/{cf}/campaigns/{id}/publish)
+	PublishCampaign(c *gin.Context, cf SchoolCode, id string, params PublishCampaignParams)
 	// ListDelegates List the delegates of a class
 	// (GET /api/v1/schools/{cf}/classes/{class}/delegates)
 	ListDelegates(c *gin.Context, cf SchoolCode, class ClassID)
@@ -2360,6 +2538,377 @@ func (siw *ServerInterfaceWrapper) ListAudit(c *gin.Context) {
 	}
 
 	siw.Handler.ListAudit(c, cf, params)
+}
+
+// ListCampaigns operation middleware
+func (siw *ServerInterfaceWrapper) ListCampaigns(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCampaignsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListCampaigns(c, cf, params)
+}
+
+// CreateCampaign operation middleware
+func (siw *ServerInterfaceWrapper) CreateCampaign(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCampaignParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateCampaign(c, cf, params)
+}
+
+// GetCampaign operation middleware
+func (siw *ServerInterfaceWrapper) GetCampaign(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetCampaign(c, cf, id)
+}
+
+// ChangeCampaign operation middleware
+func (siw *ServerInterfaceWrapper) ChangeCampaign(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeCampaignParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ChangeCampaign(c, cf, id, params)
+}
+
+// ApproveCampaign operation middleware
+func (siw *ServerInterfaceWrapper) ApproveCampaign(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveCampaignParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ApproveCampaign(c, cf, id, params)
+}
+
+// CloseCampaign operation middleware
+func (siw *ServerInterfaceWrapper) CloseCampaign(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CloseCampaignParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CloseCampaign(c, cf, id, params)
+}
+
+// PublishCampaign operation middleware
+func (siw *ServerInterfaceWrapper) PublishCampaign(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishCampaignParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PublishCampaign(c, cf, id, params)
 }
 
 // ListDelegates operation middleware
@@ -4747,6 +5296,13 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/refunds", wrapper.RequestRefund)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/refunds/:id", wrapper.GetRefund)
 	router.PATCH(options.BaseURL+"/api/v1/schools/:cf/refunds/:id", wrapper.ChangeRefund)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/campaigns", wrapper.ListCampaigns)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/campaigns", wrapper.CreateCampaign)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id", wrapper.GetCampaign)
+	router.PATCH(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id", wrapper.ChangeCampaign)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id/approve", wrapper.ApproveCampaign)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id/publish", wrapper.PublishCampaign)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id/close", wrapper.CloseCampaign)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/webhooks", wrapper.ListWebhooks)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/webhooks", wrapper.CreateWebhook)
 	router.DELETE(options.BaseURL+"/api/v1/schools/:cf/webhooks/:id", wrapper.DeleteWebhook)
@@ -5422,6 +5978,345 @@ type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCampaignsRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params ListCampaignsParams
+}
+
+type ListCampaignsResponseObject interface {
+	VisitListCampaignsResponse(w http.ResponseWriter) error
+}
+
+type ListCampaigns200JSONResponse CampaignPage
+
+func (response ListCampaigns200JSONResponse) VisitListCampaignsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCampaignsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCampaignsdefaultApplicationProblemPlusJSONResponse) VisitListCampaignsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCampaignRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Params CreateCampaignParams
+	Body   *CreateCampaignJSONRequestBody
+}
+
+type CreateCampaignResponseObject interface {
+	VisitCreateCampaignResponse(w http.ResponseWriter) error
+}
+
+type CreateCampaign201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateCampaign201JSONResponse struct {
+	Body    Campaign
+	Headers CreateCampaign201ResponseHeaders
+}
+
+func (response CreateCampaign201JSONResponse) VisitCreateCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateCampaigndefaultApplicationProblemPlusJSONResponse) VisitCreateCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCampaignRequestObject struct {
+	Cf SchoolCode `json:"cf"`
+	ID string     `json:"id"`
+}
+
+type GetCampaignResponseObject interface {
+	VisitGetCampaignResponse(w http.ResponseWriter) error
+}
+
+type GetCampaign200ResponseHeaders struct {
+	ETag string
+}
+
+type GetCampaign200JSONResponse struct {
+	Body    Campaign
+	Headers GetCampaign200ResponseHeaders
+}
+
+func (response GetCampaign200JSONResponse) VisitGetCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCampaigndefaultApplicationProblemPlusJSONResponse) VisitGetCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeCampaignRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	ID     string     `json:"id"`
+	Params ChangeCampaignParams
+	Body   *ChangeCampaignJSONRequestBody
+}
+
+type ChangeCampaignResponseObject interface {
+	VisitChangeCampaignResponse(w http.ResponseWriter) error
+}
+
+type ChangeCampaign200ResponseHeaders struct {
+	ETag string
+}
+
+type ChangeCampaign200JSONResponse struct {
+	Body    Campaign
+	Headers ChangeCampaign200ResponseHeaders
+}
+
+func (response ChangeCampaign200JSONResponse) VisitChangeCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeCampaigndefaultApplicationProblemPlusJSONResponse) VisitChangeCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveCampaignRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	ID     string     `json:"id"`
+	Params ApproveCampaignParams
+	Body   *ApproveCampaignJSONRequestBody
+}
+
+type ApproveCampaignResponseObject interface {
+	VisitApproveCampaignResponse(w http.ResponseWriter) error
+}
+
+type ApproveCampaign200ResponseHeaders struct {
+	ETag string
+}
+
+type ApproveCampaign200JSONResponse struct {
+	Body    Campaign
+	Headers ApproveCampaign200ResponseHeaders
+}
+
+func (response ApproveCampaign200JSONResponse) VisitApproveCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApproveCampaigndefaultApplicationProblemPlusJSONResponse) VisitApproveCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseCampaignRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	ID     string     `json:"id"`
+	Params CloseCampaignParams
+	Body   *CloseCampaignJSONRequestBody
+}
+
+type CloseCampaignResponseObject interface {
+	VisitCloseCampaignResponse(w http.ResponseWriter) error
+}
+
+type CloseCampaign200ResponseHeaders struct {
+	ETag string
+}
+
+type CloseCampaign200JSONResponse struct {
+	Body    Campaign
+	Headers CloseCampaign200ResponseHeaders
+}
+
+func (response CloseCampaign200JSONResponse) VisitCloseCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CloseCampaigndefaultApplicationProblemPlusJSONResponse) VisitCloseCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishCampaignRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	ID     string     `json:"id"`
+	Params PublishCampaignParams
+	Body   *PublishCampaignJSONRequestBody
+}
+
+type PublishCampaignResponseObject interface {
+	VisitPublishCampaignResponse(w http.ResponseWriter) error
+}
+
+type PublishCampaign200ResponseHeaders struct {
+	ETag string
+}
+
+type PublishCampaign200JSONResponse struct {
+	Body    Campaign
+	Headers PublishCampaign200ResponseHeaders
+}
+
+func (response PublishCampaign200JSONResponse) VisitPublishCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PublishCampaigndefaultApplicationProblemPlusJSONResponse) VisitPublishCampaignResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7614,6 +8509,27 @@ type StrictServerInterface interface {
 	// ListAudit Read the audit trail
 	// (GET /api/v1/schools/{cf}/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// ListCampaigns List campaigns
+	// (GET /api/v1/schools/{cf}/campaigns)
+	ListCampaigns(ctx context.Context, request ListCampaignsRequestObject) (ListCampaignsResponseObject, error)
+	// CreateCampaign Draft a campaign
+	// (POST /api/v1/schools/{cf}/campaigns)
+	CreateCampaign(ctx context.Context, request CreateCampaignRequestObject) (CreateCampaignResponseObject, error)
+	// GetCampaign Read a campaign
+	// (GET /api/v1/schools/{cf}/campaigns/{id})
+	GetCampaign(ctx context.Context, request GetCampaignRequestObject) (GetCampaignResponseObject, error)
+	// ChangeCampaign Change a draft
+	// (PATCH /api/v1/schools/{cf}/campaigns/{id})
+	ChangeCampaign(ctx context.Context, request ChangeCampaignRequestObject) (ChangeCampaignResponseObject, error)
+	// ApproveCampaign Approve a campaign
+	// (POST /api/v1/schools/{cf}/campaigns/{id}/approve)
+	ApproveCampaign(ctx context.Context, request ApproveCampaignRequestObject) (ApproveCampaignResponseObject, error)
+	// CloseCampaign Close a campaign
+	// (POST /api/v1/schools/{cf}/campaigns/{id}/close)
+	CloseCampaign(ctx context.Context, request CloseCampaignRequestObject) (CloseCampaignResponseObject, error)
+	// PublishCampaign Publish a campaign
+	// (POST /api/v1/schools/{cf}/campaigns/{id}/publish)
+	PublishCampaign(ctx context.Context, request PublishCampaignRequestObject) (PublishCampaignResponseObject, error)
 	// ListDelegates List the delegates of a class
 	// (GET /api/v1/schools/{cf}/classes/{class}/delegates)
 	ListDelegates(ctx context.Context, request ListDelegatesRequestObject) (ListDelegatesResponseObject, error)
@@ -8234,6 +9150,298 @@ func (sh *strictHandler) ListAudit(ctx *gin.Context, cf SchoolCode, params ListA
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
 		if err := validResponse.VisitListAuditResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCampaigns operation middleware
+func (sh *strictHandler) ListCampaigns(ctx *gin.Context, cf SchoolCode, params ListCampaignsParams) {
+	var request ListCampaignsRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCampaigns(ctx, request.(ListCampaignsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCampaigns")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListCampaignsResponseObject); ok {
+		if err := validResponse.VisitListCampaignsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCampaign operation middleware
+func (sh *strictHandler) CreateCampaign(ctx *gin.Context, cf SchoolCode, params CreateCampaignParams) {
+	var request CreateCampaignRequestObject
+
+	request.Cf = cf
+	request.Params = params
+
+	var body CreateCampaignJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCampaign(ctx, request.(CreateCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCampaign")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateCampaignResponseObject); ok {
+		if err := validResponse.VisitCreateCampaignResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCampaign operation middleware
+func (sh *strictHandler) GetCampaign(ctx *gin.Context, cf SchoolCode, id string) {
+	var request GetCampaignRequestObject
+
+	request.Cf = cf
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCampaign(ctx, request.(GetCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCampaign")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetCampaignResponseObject); ok {
+		if err := validResponse.VisitGetCampaignResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeCampaign operation middleware
+func (sh *strictHandler) ChangeCampaign(ctx *gin.Context, cf SchoolCode, id string, params ChangeCampaignParams) {
+	var request ChangeCampaignRequestObject
+
+	request.Cf = cf
+	request.ID = id
+	request.Params = params
+
+	var body ChangeCampaignJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeCampaign(ctx, request.(ChangeCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeCampaign")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ChangeCampaignResponseObject); ok {
+		if err := validResponse.VisitChangeCampaignResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveCampaign operation middleware
+func (sh *strictHandler) ApproveCampaign(ctx *gin.Context, cf SchoolCode, id string, params ApproveCampaignParams) {
+	var request ApproveCampaignRequestObject
+
+	request.Cf = cf
+	request.ID = id
+	request.Params = params
+
+	var body ApproveCampaignJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveCampaign(ctx, request.(ApproveCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveCampaign")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ApproveCampaignResponseObject); ok {
+		if err := validResponse.VisitApproveCampaignResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CloseCampaign operation middleware
+func (sh *strictHandler) CloseCampaign(ctx *gin.Context, cf SchoolCode, id string, params CloseCampaignParams) {
+	var request CloseCampaignRequestObject
+
+	request.Cf = cf
+	request.ID = id
+	request.Params = params
+
+	var body CloseCampaignJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CloseCampaign(ctx, request.(CloseCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CloseCampaign")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CloseCampaignResponseObject); ok {
+		if err := validResponse.VisitCloseCampaignResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishCampaign operation middleware
+func (sh *strictHandler) PublishCampaign(ctx *gin.Context, cf SchoolCode, id string, params PublishCampaignParams) {
+	var request PublishCampaignRequestObject
+
+	request.Cf = cf
+	request.ID = id
+	request.Params = params
+
+	var body PublishCampaignJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishCampaign(ctx, request.(PublishCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishCampaign")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PublishCampaignResponseObject); ok {
+		if err := validResponse.VisitPublishCampaignResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

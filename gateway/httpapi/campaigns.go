@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
+)
+
+func (h *handlers) CreateCampaign(ctx context.Context, r CreateCampaignRequestObject) (CreateCampaignResponseObject, error) {
+	ctx, k := begin(ctx)
+	b := r.Body
+	in := gateway.CampaignContent{
+		Kind: gateway.CampaignKind(b.Kind), Title: b.Title, Description: b.Description, Amount: money.Cents(b.AmountCents),
+		Min: money.Cents(b.MinAmountCents), Free: b.FreeAmount, DueDate: b.DueDate, Whole: b.Recipients.All, Classes: b.Recipients.Classes,
+		Pupils: b.Recipients.Pupils, Taxonomy: b.Taxonomy, Deduction: b.Deduction, NeedsApproval: b.NeedsApproval,
+	}
+	for _, i := range b.Instalments {
+		in.Instalments = append(in.Instalments, gateway.NewInstalment{Amount: money.Cents(i.AmountCents), DueDate: i.DueDate})
+	}
+	c, err := h.svc.CreateCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), in)
+	if err != nil {
+		return nil, err
+	}
+	location := "/api/v1/schools/" + r.Cf + "/campaigns/" + c.ID
+	return CreateCampaign201JSONResponse{campaignOf(c), CreateCampaign201ResponseHeaders{ETag: etag(c.Version), Location: location}}, nil
+}
+
+func (h *handlers) ListCampaigns(ctx context.Context, r ListCampaignsRequestObject) (ListCampaignsResponseObject, error) {
+	ctx, _ = begin(ctx)
+	limit := pageSize(r.Params.Limit)
+	list := "campaigns " + r.Cf
+	before, err := h.before(list, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	found, err := h.svc.Campaigns(ctx, gateway.SchoolCode(r.Cf), before, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	found, next := page(h, list, found, limit, func(c gateway.Campaign) string { return strconv.FormatInt(c.Seq, 10) })
+	out := ListCampaigns200JSONResponse{Items: make([]Campaign, len(found)), NextCursor: next}
+	for i, c := range found {
+		out.Items[i] = campaignOf(c)
+	}
+	return out, nil
+}
+
+func (h *handlers) GetCampaign(ctx context.Context, r GetCampaignRequestObject) (GetCampaignResponseObject, error) {
+	ctx, _ = begin(ctx)
+	c, err := h.svc.Campaign(ctx, gateway.SchoolCode(r.Cf), r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return GetCampaign200JSONResponse{campaignOf(c), GetCampaign200ResponseHeaders{etag(c.Version)}}, nil
+}
+
+func (h *handlers) ChangeCampaign(ctx context.Context, r ChangeCampaignRequestObject) (ChangeCampaignResponseObject, error) {
+	ctx, k := begin(ctx)
+	b := r.Body
+	change := func(old gateway.Campaign, in *gateway.CampaignContent) error {
+		if m := r.Params.IfMatch; m != "" && !matches(m, etag(old.Version)) {
+			return problemStale
+		}
+		if b.Title != nil {
+			in.Title = *b.Title
+		}
+		if b.Description != nil {
+			in.Description = *b.Description
+		}
+		if b.AmountCents != nil {
+			in.Amount = money.Cents(*b.AmountCents)
+		}
+		if b.DueDate != nil {
+			in.DueDate = *b.DueDate
+		}
+		if b.Recipients != nil {
+			in.Whole, in.Classes, in.Pupils = b.Recipients.All, b.Recipients.Classes, b.Recipients.Pupils
+		}
+		return nil
+	}
+	c, err := h.svc.ChangeCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID, change)
+	if err != nil {
+		return nil, err
+	}
+	return ChangeCampaign200JSONResponse{campaignOf(c), ChangeCampaign200ResponseHeaders{etag(c.Version)}}, nil
+}
+
+func (h *handlers) ApproveCampaign(ctx context.Context, r ApproveCampaignRequestObject) (ApproveCampaignResponseObject, error) {
+	ctx, k := begin(ctx)
+	c, err := h.svc.ApproveCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return ApproveCampaign200JSONResponse{campaignOf(c), ApproveCampaign200ResponseHeaders{etag(c.Version)}}, nil
+}
+
+func (h *handlers) PublishCampaign(ctx context.Context, r PublishCampaignRequestObject) (PublishCampaignResponseObject, error) {
+	ctx, k := begin(ctx)
+	c, err := h.svc.PublishCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return PublishCampaign200JSONResponse{campaignOf(c), PublishCampaign200ResponseHeaders{etag(c.Version)}}, nil
+}
+
+func (h *handlers) CloseCampaign(ctx context.Context, r CloseCampaignRequestObject) (CloseCampaignResponseObject, error) {
+	ctx, k := begin(ctx)
+	c, err := h.svc.CloseCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return CloseCampaign200JSONResponse{campaignOf(c), CloseCampaign200ResponseHeaders{etag(c.Version)}}, nil
+}
+
+func campaignOf(c gateway.Campaign) Campaign {
+	out := Campaign{
+		ID: c.ID, Kind: string(c.Kind), Title: c.Title, Description: c.Description, AmountCents: Cents(c.Amount), MinAmountCents: int64(c.Min),
+		FreeAmount: c.Free, DueDate: c.DueDate, Instalments: make([]CampaignInstalment, len(c.Instalments)),
+		Recipients: CampaignRecipients{All: c.Whole, Classes: c.Classes, Pupils: c.Pupils}, Taxonomy: text(c.Taxonomy), Deduction: text(c.Deduction),
+		NeedsApproval: c.NeedsApproval, State: string(c.State), CreatedAt: c.CreatedAt, ChangedAt: c.ChangedAt, Version: c.Version,
+		Totals: CampaignTotals{
+			Notices: c.Totals.Notices, IssuedCents: int64(c.Totals.Issued), Paid: c.Totals.Paid, PaidCents: int64(c.Totals.PaidAmount),
+		},
+	}
+	if c.ApprovedBy != (gateway.Actor{}) {
+		out.ApprovedBy = text(c.ApprovedBy.Kind + " " + c.ApprovedBy.Name)
+	}
+	for i, x := range c.Instalments {
+		out.Instalments[i] = CampaignInstalment{AmountCents: Cents(x.Amount), DueDate: x.DueDate}
+	}
+	return out
+}
