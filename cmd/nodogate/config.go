@@ -22,6 +22,7 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/cache"
 	"github.com/nodogate/nodogate/gateway/notify"
+	"github.com/nodogate/nodogate/gateway/oidc"
 )
 
 // config is all that can be set, by NODOGATE_ variables or by the same keys in
@@ -67,6 +68,11 @@ type config struct {
 	// are not mirrored.
 	ACAURL string `env:"NODOGATE_ACA_URL"`
 	ACAKey string `env:"NODOGATE_ACA_KEY" secret:"all"`
+
+	// OIDC is the file of the OpenID providers that families may enter with.
+	OIDC string `env:"NODOGATE_OIDC"`
+	// identities stand in for the file, in the demo.
+	identities []oidc.Entry
 
 	misread error // what could not be read as what it is
 	// set says which names were given a value, by variable or file.
@@ -314,6 +320,9 @@ func (cfg config) checkServe() error {
 		if _, err := os.Stat(cfg.PSPs); err != nil {
 			add("NODOGATE_PSPS: %w", err)
 		}
+	}
+	if _, err := cfg.identityEntries(os.Getenv); err != nil {
+		add("%w", err)
 	}
 	if cfg.misread != nil {
 		bad = append(bad, cfg.misread)

@@ -84,13 +84,16 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 	if cfg.AFMURL == "" && cfg.AllowPrivate {
 		cfg.AFMURL, cfg.AFMKey = sandboxURL+"/afm", "the-sandbox-has-no-secrets"
 	}
+	if cfg.OIDC == "" && cfg.AllowPrivate {
+		cfg.identities = demoIdentities(&url.URL{Scheme: "http", Host: other.Addr().String()})
+	}
 	n, err := newNode(ctx, cfg, log, catalogue, demoEnv)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return serveSandbox(ctx, other, catalogue, n.peerURL(), log, func(ctx context.Context, creditor string) (pagopa.Target, error) {
+		return serveSandbox(ctx, other, catalogue, n.peerURL(), n.public, log, func(ctx context.Context, creditor string) (pagopa.Target, error) {
 			s, err := n.service.School(ctx, gateway.SchoolCode(creditor))
 			return pagopa.Target{PA: creditor, Broker: s.Broker, Station: s.Station}, err
 		})
@@ -131,7 +134,15 @@ func sandboxCommand(ctx context.Context, c cli, args []string) error {
 	}
 	log := newLog(c.stderr)
 	log.Info("listening", "sandbox", l.Addr().String(), "gateway", *gatewayURL)
-	return serveSandbox(ctx, l, catalogue, *gatewayURL, log, func(_ context.Context, creditor string) (pagopa.Target, error) {
+	portal := cfg.PublicURL
+	if portal == "" {
+		portal = *gatewayURL
+	}
+	public, err := url.Parse(portal)
+	if err != nil {
+		return fmt.Errorf("NODOGATE_PUBLIC_URL: %w", err)
+	}
+	return serveSandbox(ctx, l, catalogue, *gatewayURL, public, log, func(_ context.Context, creditor string) (pagopa.Target, error) {
 		// A school that names no broker and no station is reached like this.
 		return pagopa.Target{PA: creditor, Broker: creditor, Station: creditor + "_01"}, nil
 	})
@@ -146,7 +157,7 @@ func (n *node) peerURL() string {
 	return "http://" + l.Addr().String()
 }
 
-func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Catalogue, gatewayURL string, log *slog.Logger,
+func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Catalogue, gatewayURL string, public *url.URL, log *slog.Logger,
 	target func(ctx context.Context, creditor string) (pagopa.Target, error)) error {
 	callbacks, err := url.Parse(gatewayURL)
 	if err != nil {
@@ -157,6 +168,7 @@ func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Cata
 		Gateway: callbacks, Secrets: func(string) string { return demoEnv("DEMO_PSP_SECRET") },
 		NodeFace: callbacks.JoinPath(nodeforpsp.Path).String(), Passwords: func(string) string { return demoEnv("DEMO_NODE_PASSWORD") },
 		PSPs: catalogue.PSPs, Now: time.Now, Log: log,
+		People: demoPeople(), Portal: public, IdentitySecret: demoEnv("DEMO_OIDC_SECRET"),
 	})
 	if err != nil {
 		return err
@@ -194,7 +206,7 @@ func demoEnv(name string) string {
 	if v := os.Getenv(name); v != "" {
 		return v
 	}
-	return map[string]string{"DEMO_NODE_PASSWORD": "demo-password", "DEMO_PSP_SECRET": "the sandbox has no secrets"}[name]
+	return map[string]string{"DEMO_NODE_PASSWORD": "demo-password", "DEMO_PSP_SECRET": "the sandbox has no secrets", "DEMO_OIDC_SECRET": "the-sandbox-has-no-secrets"}[name]
 }
 
 func demoCatalogue(sandboxURL string) (connectors.Catalogue, error) {
@@ -243,7 +255,12 @@ const (
 	demoPassword = "Famiglia-2026"
 )
 
-var mario = person{"Mario", "Rossi", time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC), false, "H501"}
+var (
+	mario = person{"Mario", "Rossi", time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC), false, "H501"}
+	lucia = person{"Lucia", "Verdi", time.Date(1982, 6, 15, 0, 0, 0, 0, time.UTC), true, "E202"}
+)
+
+func mailOf(p person) string { return strings.ToLower(p.first+"."+p.last) + "@famiglie.example" }
 
 // demoRegistry are the 40 pupils. The Rossi have one child in each school.
 func demoRegistry() []gateway.Pupil {
@@ -336,7 +353,6 @@ func (d *demoFile) seed(ctx context.Context, n *node) error {
 // addFamilies registers the pupils with a parent each, and gives accounts to
 // the Rossi, who have a child in both schools.
 func (d *demoFile) addFamilies(ctx context.Context, svc *gateway.Service) (gateway.Account, error) {
-	lucia := person{"Lucia", "Verdi", time.Date(1982, 6, 15, 0, 0, 0, 0, time.UTC), true, "E202"}
 	for i, p := range demoRegistry() {
 		if err := svc.PutPupil(ctx, operator, p); err != nil {
 			return gateway.Account{}, err
@@ -366,7 +382,7 @@ func (d *demoFile) addFamilies(ctx context.Context, svc *gateway.Service) (gatew
 	for _, who := range []person{mario, lucia} {
 		a, err := svc.AddAccount(ctx, gateway.Account{
 			Username: strings.ToLower(who.first + "." + who.last), Code: who.code(), FirstName: who.first, LastName: who.last,
-			Email: strings.ToLower(who.first+"."+who.last) + "@famiglie.example", Proven: true, Language: "it",
+			Email: mailOf(who), Proven: true, Language: "it",
 			ConsentsAt: svc.Now(), MailConsent: true, ChoiceConsent: true,
 		}, demoPassword)
 		if err != nil {

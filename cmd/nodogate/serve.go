@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -190,10 +191,15 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	if n.redis != nil {
 		sessions = cache.NewSessions(n.redis, time.Now)
 	}
+	identities, identityOrigins, err := n.newIdentities(getenv)
+	if err != nil {
+		return nil, err
+	}
 	pages, err := portal.New(portal.Config{
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
 		Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, Bulletin: bulletinPDF, Attest: attestationPDF,
-		FormActions: n.providers.formActions, Observe: observe, TrustedProxies: cfg.TrustedProxies,
+		Identities:  identities,
+		FormActions: func() []string { return slices.Concat(n.providers.formActions(), identityOrigins) }, Observe: observe, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err

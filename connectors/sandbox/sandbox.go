@@ -4,7 +4,7 @@
 // tests: pagoPA Checkout, the PSPs behind it, and the node that asks the
 // creditor about a notice and sends it the receipts; and PSPs with a page of
 // their own, which call the gateway back; and pagoPA's archive of notices and fee
-// calculator. It speaks over HTTP only, as they do, and can be told to break in the ways they break.
+// calculator; and the OpenID providers of SPID and CIE. It speaks over HTTP only, as they do, and can be told to break in the ways they break.
 //
 // Everything is in memory and ends with the process; no money moves.
 //
@@ -58,10 +58,17 @@ type Config struct {
 	// none calls it.
 	NodeFace  string
 	Passwords func(psp string) string
-	HTTP      *http.Client // the way to the creditor and the gateway; nil: a plain one
-	Now       func() time.Time
-	Log       *slog.Logger
-	Rand      io.Reader // makes tokens and page addresses; nil: crypto/rand
+	// People are who can enter through the OpenID providers that are played at
+	// {URL}/oidc/spid and /oidc/cie, Portal what stands before
+	// /accesso/identita/{spid,cie}, and IdentitySecret the secret of their client
+	// ClientID. Without People nobody plays them.
+	People         []Person
+	Portal         *url.URL
+	IdentitySecret string
+	HTTP           *http.Client // the way to the creditor and the gateway; nil: a plain one
+	Now            func() time.Time
+	Log            *slog.Logger
+	Rand           io.Reader // makes tokens and page addresses; nil: crypto/rand
 
 	Slow  time.Duration   // how long a slow PSP thinks; 0: 30 s
 	Late  time.Duration   // how late a late receipt or callback comes; 0: 15 s
@@ -118,6 +125,7 @@ type Server struct {
 	ledger       []entry
 	archive      archive
 	calculator   Mode // of the fee calculator
+	identities   []*identities
 }
 
 // psp is one PSP that is played.
@@ -226,6 +234,9 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("POST /{psp}/bollettino/{reference}", s.pressBulletin)
 	s.mux.HandleFunc("GET /{psp}/sportello", s.showCounter)
 	s.mux.HandleFunc("POST /{psp}/sportello", s.pressCounter)
+	if err := s.addIdentities(); err != nil {
+		return nil, err
+	}
 	s.mux.HandleFunc("GET /{psp}/conto/{id}", s.showDebit)
 	s.mux.HandleFunc("POST /{psp}/conto/{id}", s.pressDebit)
 	return s, nil

@@ -69,6 +69,7 @@ var table = map[string]row{
 	"gateway/reconcile":  {may: below},
 	"gateway/imports":    {may: below},
 	"gateway/notify":     {may: slices.Concat(below, []string{"gateway/egress"})},
+	"gateway/oidc":       {may: slices.Concat(below, []string{"gateway/egress"})},
 	"gateway/store":      {may: below},
 	"gateway/cache":      {may: below},
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// TestEnterWithIdentity enters the demo with SPID and CIE, and fails to in the ways
+// a browser can.
+func TestEnterWithIdentity(t *testing.T) {
+	t.Parallel()
+	demo, _ := startDemo(t, t.TempDir())
+	to := func(v *visitor, name string) {
+		t.Helper()
+		v.submit("/accesso", "Entra con "+name, nil)
+		if !strings.HasPrefix(v.at.String(), demo.SandboxURL+"/oidc/") {
+			t.Fatalf("%s leads to %s", name, v.at)
+		}
+	}
+	for _, name := range []string{"SPID", "CIE"} {
+		v := newVisitor(t, demo.PortalURL)
+		to(v, name)
+		base, _ := url.Parse(demo.PortalURL)
+		before := v.client.Jar.Cookies(base)[0].Value
+		back := v.answer(t, "Entra come Mario Rossi")
+		v.do("GET", back.String(), nil)
+		if before == v.client.Jar.Cookies(base)[0].Value {
+			t.Errorf("%s: the session keeps its id", name)
+		}
+		if v.do("GET", v.base+"/", nil); !strings.Contains(v.text(), "Maria Rossi") {
+			t.Errorf("%s: no notices of the children:\n%s", name, v.text())
+		}
+		v.allow(401).do("GET", back.String(), nil) // used twice
+		if !strings.Contains(v.text(), name) {
+			t.Errorf("%s: nothing said of a used answer:\n%s", name, v.text())
+		}
+	}
+	v := newVisitor(t, demo.PortalURL)
+	to(v, "SPID")
+	back := v.answer(t, "Entra come Mario Rossi")
+	newVisitor(t, demo.PortalURL).allow(401).do("GET", back.String(), nil) // another person's session
+	wrong := *back
+	wrong.RawQuery = strings.Replace(wrong.RawQuery, "state=", "state=X", 1)
+	v.allow(401).do("GET", wrong.String(), nil)
+	v.allow(401).do("GET", back.String(), nil) // the wrong state ended it
+	to(v, "SPID")
+	v.allow(401).do("GET", v.answer(t, "Annulla").String(), nil)
+}
+
+// answer presses a button on the provider's page, and is where that leads.
+func (v *visitor) answer(t *testing.T, button string) *url.URL {
+	t.Helper()
+	page := newVisitor(t, v.at.Scheme+"://"+v.at.Host)
+	page.do("GET", v.at.String(), nil)
+	page.press(button, nil)
+	return page.at
+}
