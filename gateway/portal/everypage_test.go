@@ -253,6 +253,15 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 			check(path, lang)
 		}
 	}
+	applicant := s.browser()
+	first := applicant.get("/registrazione")
+	second := first.submit("Avanti", "codice_fiscale", string(gatewaytest.ParentCode), "controllo", first.sum())
+	second.submit("Avanti", marioFields...)
+	b.as(applicant)
+	for _, lang := range []string{"de", "it"} {
+		check("/registrazione?passo=2", lang)
+		check("/registrazione?passo=3", lang)
+	}
 	b.as(family)
 	for _, lang := range []string{"en", "de", "fr", "sl", "it"} {
 		for _, path := range inside {
