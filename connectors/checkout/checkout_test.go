@@ -113,9 +113,15 @@ func TestStartSendsTheCart(t *testing.T) {
 
 func TestCartIsValidForTheOpenAPI(t *testing.T) {
 	t.Parallel()
-	schema := cartSchema(t)
+	for _, version := range []string{"1", "2"} {
+		t.Run("version "+version, func(t *testing.T) { checkValid(t, version) })
+	}
+}
+
+func checkValid(t *testing.T, version string) {
+	schema := cartSchema(t, version)
 	valid := func(o gateway.Order) error {
-		text, err := json.Marshal(newCartRequest(o))
+		text, err := json.Marshal(newCartRequest(o, version))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +148,7 @@ func TestCartIsValidForTheOpenAPI(t *testing.T) {
 
 // cartSchema is CartRequest of the official OpenAPI, which lies beside the
 // project.
-func cartSchema(t *testing.T) *openapi3.Schema {
+func cartSchema(t *testing.T, version string) *openapi3.Schema {
 	t.Helper()
 	root, err := os.Getwd()
 	if err != nil {
@@ -154,7 +160,7 @@ func cartSchema(t *testing.T) *openapi3.Schema {
 		}
 		root = filepath.Dir(root)
 	}
-	file := filepath.Join(root, "..", "shared", "pagopa", "pagopa-api", "openapi", "checkout_v1.json")
+	file := filepath.Join(root, "..", "shared", "pagopa", "pagopa-api", "openapi", "checkout_v"+version+".json")
 	doc, err := openapi3.NewLoader().LoadFromFile(file)
 	if err != nil {
 		if os.Getenv("CI") != "" || os.Getenv("NODOGATE_TEST_STRICT") != "" {

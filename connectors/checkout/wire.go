@@ -10,7 +10,8 @@ import (
 	"github.com/nodogate/nodogate/gateway/money"
 )
 
-// The messages of checkout_v1.json, under the names they have there.
+// The messages of checkout_v1.json and checkout_v2.json, under the names they have
+// there.
 
 type cartRequest struct {
 	EmailNotice    string          `json:"emailNotice,omitempty"`
@@ -32,9 +33,11 @@ type returnURLs struct {
 	OK     string `json:"returnOkUrl"`
 	Cancel string `json:"returnCancelUrl"`
 	Error  string `json:"returnErrorUrl"`
+	// Waiting is for whom Checkout has no answer yet: version 2 requires it.
+	Waiting string `json:"returnWaitingUrl,omitempty"`
 }
 
-func newCartRequest(o gateway.Order) cartRequest {
+func newCartRequest(o gateway.Order, version string) cartRequest {
 	r := cartRequest{
 		EmailNotice: o.Email,
 		ReturnURLs: returnURLs{
@@ -43,6 +46,9 @@ func newCartRequest(o gateway.Order) cartRequest {
 			Error:  returnTo(o.Return, "errore"),
 		},
 		IDCart: o.Cart,
+	}
+	if version == version2 {
+		r.ReturnURLs.Waiting = returnTo(o.Return, "attesa")
 	}
 	for _, n := range o.Notices {
 		r.PaymentNotices = append(r.PaymentNotices, paymentNotice{
