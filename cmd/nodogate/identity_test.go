@@ -3,6 +3,7 @@
 package main
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -20,6 +21,14 @@ func TestEnterWithIdentity(t *testing.T) {
 			t.Fatalf("%s leads to %s", name, v.at)
 		}
 	}
+	// refused wants the failure said: a status that is only allowed proves nothing.
+	refused := func(v *visitor, back *url.URL, what string) {
+		t.Helper()
+		v.allow(http.StatusUnauthorized).do("GET", back.String(), nil)
+		if !strings.Contains(v.body, `non è riuscito`) || v.at.Path != back.Path {
+			t.Errorf("an answer %s is not refused: %s\n%s", what, v.at.Path, v.text())
+		}
+	}
 	for _, name := range []string{"SPID", "CIE"} {
 		v := newVisitor(t, demo.PortalURL)
 		to(v, name)
@@ -33,21 +42,18 @@ func TestEnterWithIdentity(t *testing.T) {
 		if v.do("GET", v.base+"/", nil); !strings.Contains(v.text(), "Maria Rossi") {
 			t.Errorf("%s: no notices of the children:\n%s", name, v.text())
 		}
-		v.allow(401).do("GET", back.String(), nil) // used twice
-		if !strings.Contains(v.text(), name) {
-			t.Errorf("%s: nothing said of a used answer:\n%s", name, v.text())
-		}
+		refused(v, back, "used twice")
 	}
 	v := newVisitor(t, demo.PortalURL)
 	to(v, "SPID")
 	back := v.answer(t, "Entra come Mario Rossi")
-	newVisitor(t, demo.PortalURL).allow(401).do("GET", back.String(), nil) // another person's session
+	refused(newVisitor(t, demo.PortalURL), back, "in another person's session")
 	wrong := *back
 	wrong.RawQuery = strings.Replace(wrong.RawQuery, "state=", "state=X", 1)
-	v.allow(401).do("GET", wrong.String(), nil)
-	v.allow(401).do("GET", back.String(), nil) // the wrong state ended it
+	refused(v, &wrong, "with a wrong state")
+	refused(v, back, "after a wrong state, which ended it")
 	to(v, "SPID")
-	v.allow(401).do("GET", v.answer(t, "Annulla").String(), nil)
+	refused(v, v.answer(t, "Annulla"), "when the person says no")
 }
 
 // answer presses a button on the provider's page, and is where that leads.
