@@ -27,7 +27,7 @@ func (c config) logo(school gateway.SchoolCode) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	for _, ending := range []string{".png", ".jpg", ".jpeg"} {
 		f, err := root.Open(string(school) + ending)
 		if errors.Is(err, fs.ErrNotExist) {

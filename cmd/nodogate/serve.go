@@ -440,7 +440,7 @@ func (n *node) close() {
 		}
 	}
 	if n.redis != nil {
-		n.redis.Close()
+		_ = n.redis.Close()
 	}
 	if n.store != nil {
 		if err := n.store.Close(); err != nil {

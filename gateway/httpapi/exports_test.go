@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -170,7 +171,8 @@ func TestExportCut(t *testing.T) {
 	e.ctx = context.WithValue(t.Context(), callKey{}, &call{id: "r"})
 	e.next = func(context.Context) ([][]any, error) { calls++; return nil, gateway.ErrConflict }
 	defer func() {
-		if p := recover(); p != http.ErrAbortHandler || calls != 1 {
+		p := recover()
+		if err, _ := p.(error); !errors.Is(err, http.ErrAbortHandler) || calls != 1 {
 			t.Errorf("panic %v after %d calls, want ErrAbortHandler", p, calls)
 		}
 	}()

@@ -562,7 +562,6 @@ func TestMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file = nil
 	imp, err := o.CreateImport(t.Context(), gatewaytest.Operator, gatewaytest.SchoolCode, gateway.NewImport{Upload: u, DryRun: true, Worker: "one"})
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func imports(w world) {
 	equal(w, "running", read(w, func(tx gateway.Tx) (int, error) { return tx.CountRunningImports(schoolA) }), 2)
 
 	var raw []byte
-	if err := w.raw().QueryRow(`SELECT data_enc FROM uploads WHERE id = 'u-a' AND part = 0`).Scan(&raw); err != nil || bytes.Contains(raw, []byte("Rossi")) {
+	if err := w.raw().QueryRowContext(w.Context(), `SELECT data_enc FROM uploads WHERE id = 'u-a' AND part = 0`).Scan(&raw); err != nil || bytes.Contains(raw, []byte("Rossi")) {
 		w.Errorf("the upload lies open: %q, %v", raw, err)
 	}
 
