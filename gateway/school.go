@@ -117,7 +117,7 @@ func (s *Service) ChangeSchool(ctx context.Context, actor Actor, code SchoolCode
 		}
 		in := NewSchool{
 			Code: string(old.Code), Name: old.Name, IBAN: string(old.IBAN), Segregation: old.Segregation.String(), Broker: old.Broker, Station: old.Station,
-			Mechanograph: old.Mechanograph, CBILL: old.CBILL, Taxonomy: old.Taxonomy, HelpText: old.HelpText,
+			Mechanograph: old.Mechanograph, CBILL: old.CBILL, Taxonomy: old.Taxonomy, HelpText: old.HelpText, Town: old.Town,
 			PostalAccount: old.Postal.Account, PostalIBAN: string(old.Postal.IBAN), PostalHolder: old.Postal.Holder, PostalAuth: old.Postal.Authorization,
 		}
 		if err := change(old, &in); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -63,183 +64,248 @@ func withStore(ctx context.Context, c cli, migrated bool, fn func(config, *store
 	return errors.Join(fn(cfg, db), db.Close())
 }
 
-func migrateCommand(ctx context.Context, c cli, args []string) error {
-	if len(args) == 0 || args[0] != "up" && args[0] != "status" {
-		return usagef("nodogate migrate up|status")
+// migrateCommand is `migrate up` or `migrate status`.
+func migrateCommand(up bool) func(context.Context, cli, []string) error {
+	name := "migrate status"
+	if up {
+		name = "migrate up"
 	}
-	fs := newFlags("migrate " + args[0])
-	asJSON := fs.Bool("json", false, "print JSON")
-	if err := parse(fs, args[1:]); err != nil {
-		return err
-	}
-	return withStore(ctx, c, args[0] == "up", func(_ config, db *store.DB) error {
-		list, err := db.MigrationStatus(ctx)
-		if err != nil {
+	return func(ctx context.Context, c cli, args []string) error {
+		fs := newFlags(name)
+		asJSON := fs.Bool("json", false, "print JSON")
+		if err := parse(fs, args); err != nil {
 			return err
 		}
-		records := make([]record, len(list))
-		for i, m := range list {
-			records[i] = record{"number": m.Number, "name": m.Name, "state": "pending"}
-			if !m.AppliedAt.IsZero() {
-				records[i]["state"], records[i]["applied_at"] = "applied", m.AppliedAt
+		return withStore(ctx, c, up, func(_ config, db *store.DB) error {
+			list, err := db.MigrationStatus(ctx)
+			if err != nil {
+				return err
 			}
+			records := make([]record, len(list))
+			for i, m := range list {
+				records[i] = record{"number": m.Number, "name": m.Name, "state": "pending"}
+				if !m.AppliedAt.IsZero() {
+					records[i]["state"], records[i]["applied_at"] = "applied", m.AppliedAt
+				}
+			}
+			return printRecords(c, *asJSON, []string{"number", "state", "applied_at", "name"}, records)
+		})
+	}
+}
+
+// schoolFields are what can be said of a school, by the names of the flags.
+func schoolFields(in *gateway.NewSchool) map[string]*string {
+	return map[string]*string{
+		"name": &in.Name, "town": &in.Town, "iban": &in.IBAN, "segregation-code": &in.Segregation,
+		"broker": &in.Broker, "station": &in.Station, "mechanographic-code": &in.Mechanograph, "cbill": &in.CBILL,
+		"taxonomy": &in.Taxonomy, "help-text": &in.HelpText, "postal-account": &in.PostalAccount,
+		"postal-iban": &in.PostalIBAN, "postal-holder": &in.PostalHolder, "postal-authorization": &in.PostalAuth,
+	}
+}
+
+// schoolHelp says what the fields are; the backquotes name the value.
+var schoolHelp = map[string]string{
+	"name": "`name` on notices and receipts", "town": "`town`, for families that look for the school", "iban": "`IBAN` that payments go to",
+	"segregation-code": "the two digits (`NN`) that PagoPA assigned", "broker": "`fiscal code` of the intermediary; NODOGATE_BROKER, or the school itself, without it",
+	"station": "`station` of the broker, like 80014480828_01", "mechanographic-code": "codice meccanografico, like `GRIC83000X`",
+	"cbill": "the 5 characters (`ABCDE`) of the CBILL code", "taxonomy": "default collection `code`, like 9/0801100AP/",
+	"help-text": "`text`: whom a family may ask, and when", "postal-account": "the 12 `digits` of the postal account",
+	"postal-iban": "`IBAN` of the postal account", "postal-holder": "its `holder`, at most 50 characters",
+	"postal-authorization": "`text` of the authorization by Poste Italiane",
+}
+
+func schoolAdd(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("school add")
+	asJSON := fs.Bool("json", false, "print JSON")
+	var in gateway.NewSchool
+	fs.StringVar(&in.Code, "fiscal-code", "", "the school's fiscal code `CF`, 11 digits")
+	for name, to := range schoolFields(&in) {
+		fs.StringVar(to, name, "", schoolHelp[name])
+	}
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		school, created, err := svc.AddSchool(ctx, operator, in)
+		if errors.Is(err, gateway.ErrExists) {
+			return fmt.Errorf("%w with other data; `nodogate school change %s` changes it", err, in.Code)
 		}
-		return printRecords(c, *asJSON, []string{"number", "state", "applied_at", "name"}, records)
+		if err != nil {
+			return explain(err)
+		}
+		if *asJSON {
+			return printJSON(c, schoolRecord(school))
+		}
+		word := "unchanged"
+		if created {
+			word = "added"
+		}
+		fmt.Fprintf(c.stdout, "school %s %s\n", school.Code, word)
+		return nil
 	})
 }
 
-func schoolCommand(ctx context.Context, c cli, args []string) error {
-	if len(args) == 0 {
-		return usagef("nodogate school add|list")
-	}
-	fs := newFlags("school " + args[0])
+func schoolChange(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("school change")
 	asJSON := fs.Bool("json", false, "print JSON")
-	switch args[0] {
-	case "add":
-		var in gateway.NewSchool
-		for name, p := range map[string]*string{
-			"fiscal-code": &in.Code, "name": &in.Name, "iban": &in.IBAN, "segregation-code": &in.Segregation,
-			"broker": &in.Broker, "station": &in.Station, "mechanographic-code": &in.Mechanograph, "cbill": &in.CBILL,
-			"taxonomy": &in.Taxonomy, "help-text": &in.HelpText, "town": &in.Town, "postal-account": &in.PostalAccount,
-			"postal-iban": &in.PostalIBAN, "postal-holder": &in.PostalHolder, "postal-authorization": &in.PostalAuth,
-		} {
-			fs.StringVar(p, name, "", name)
+	var given gateway.NewSchool
+	for name, to := range schoolFields(&given) {
+		fs.StringVar(to, name, "", schoolHelp[name])
+	}
+	code, err := parseWith(fs, args, "CF")
+	if err != nil {
+		return err
+	}
+	values := schoolFields(&given)
+	var set []string
+	fs.Visit(func(f *flag.Flag) {
+		if values[f.Name] != nil {
+			set = append(set, f.Name)
 		}
-		if err := parse(fs, args[1:]); err != nil {
-			return err
-		}
-		return withService(ctx, c, func(svc *gateway.Service) error {
-			school, created, err := svc.AddSchool(ctx, operator, in)
-			if err != nil {
-				return explain(err)
+	})
+	if len(set) == 0 {
+		return usagef("school change: name what changes, for example --taxonomy 9/…/; `nodogate school change --help` lists the flags")
+	}
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		school, err := svc.ChangeSchool(ctx, operator, gateway.SchoolCode(code), func(_ gateway.School, in *gateway.NewSchool) error {
+			for _, name := range set {
+				*schoolFields(in)[name] = *values[name]
 			}
-			if *asJSON {
-				return printJSON(c, schoolRecord(school))
-			}
-			word := "unchanged"
-			if created {
-				word = "added"
-			}
-			fmt.Fprintf(c.stdout, "school %s %s\n", school.Code, word)
 			return nil
 		})
-	case "list":
-		if err := parse(fs, args[1:]); err != nil {
-			return err
+		if err != nil {
+			return explain(err)
 		}
-		return withService(ctx, c, func(svc *gateway.Service) error {
-			schools, err := svc.Schools(ctx)
-			if err != nil {
-				return err
-			}
-			records := make([]record, len(schools))
-			for i, s := range schools {
-				records[i] = schoolRecord(s)
-			}
-			return printRecords(c, *asJSON, []string{"fiscal_code", "name", "station", "segregation_code"}, records)
-		})
-	}
-	return usagef("nodogate school add|list")
+		if *asJSON {
+			return printJSON(c, schoolRecord(school))
+		}
+		fmt.Fprintf(c.stdout, "school %s is as asked for\n", school.Code)
+		return nil
+	})
 }
 
-func clientCommand(ctx context.Context, c cli, args []string) error {
-	if len(args) == 0 {
-		return usagef("nodogate client add|list|rotate|revoke")
-	}
-	fs := newFlags("client " + args[0])
+func schoolList(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("school list")
 	asJSON := fs.Bool("json", false, "print JSON")
-	switch args[0] {
-	case "add":
-		school := fs.String("school", "", "fiscal code of the client's school")
-		admin := fs.Bool("admin", false, "an operator's client: may create schools, sees all")
-		name := fs.String("name", "", "what it is for")
-		scopes := fs.String("scopes", "", "comma-separated scopes")
-		if err := parse(fs, args[1:]); err != nil {
-			return err
-		}
-		if *admin && *scopes != "" {
-			return usagef("client add: an operator's client holds every scope; leave --scopes out")
-		}
-		if *admin == (*school != "") {
-			return usagef("client add: give either --school CF or --admin")
-		}
-		return withService(ctx, c, func(svc *gateway.Service) error {
-			var list []string
-			if *scopes != "" {
-				list = strings.Split(*scopes, ",")
-			}
-			client, secret, err := svc.AddClient(ctx, operator, gateway.SchoolCode(*school), *name, list)
-			if err != nil {
-				return explain(err)
-			}
-			// The answer is one JSON object with or without --json: it is made
-			// to be kept, and is not shown again.
-			return printJSON(c, struct {
-				ID     string `json:"client_id"`
-				Secret string `json:"client_secret"`
-			}{client.ID, secret})
-		})
-	case "list":
-		if err := parse(fs, args[1:]); err != nil {
-			return err
-		}
-		return withService(ctx, c, func(svc *gateway.Service) error {
-			clients, err := svc.Clients(ctx)
-			if err != nil {
-				return err
-			}
-			records := make([]record, len(clients))
-			for i, cl := range clients {
-				records[i] = clientRecord(cl)
-			}
-			return printRecords(c, *asJSON, []string{"client_id", "name", "school", "scopes", "revoked_at"}, records)
-		})
-	case "rotate":
-		id := fs.String("id", "", "client id")
-		rest := args[1:]
-		if len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
-			*id, rest = rest[0], rest[1:]
-		}
-		if err := parse(fs, rest); err != nil {
-			return err
-		}
-		if *id == "" {
-			return usagef("nodogate client rotate CLIENT_ID")
-		}
-		return withService(ctx, c, func(svc *gateway.Service) error {
-			client, secret, err := svc.RotateClient(ctx, operator, *id)
-			if err != nil {
-				return fmt.Errorf("client %s: %w", *id, err)
-			}
-			return printJSON(c, struct {
-				ID     string `json:"client_id"`
-				Secret string `json:"client_secret"`
-			}{client.ID, secret})
-		})
-	case "revoke":
-		id := fs.String("id", "", "client id")
-		rest := args[1:]
-		if len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
-			*id, rest = rest[0], rest[1:]
-		}
-		if err := parse(fs, rest); err != nil {
-			return err
-		}
-		if *id == "" {
-			return usagef("nodogate client revoke CLIENT_ID")
-		}
-		return withService(ctx, c, func(svc *gateway.Service) error {
-			if err := svc.RevokeClient(ctx, operator, *id); err != nil {
-				return fmt.Errorf("client %s: %w", *id, err)
-			}
-			if *asJSON {
-				return printJSON(c, record{"client_id": *id, "revoked": true})
-			}
-			fmt.Fprintf(c.stdout, "client %s revoked\n", *id)
-			return nil
-		})
+	if err := parse(fs, args); err != nil {
+		return err
 	}
-	return usagef("nodogate client add|list|rotate|revoke")
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		schools, err := svc.Schools(ctx)
+		if err != nil {
+			return err
+		}
+		records := make([]record, len(schools))
+		for i, s := range schools {
+			records[i] = schoolRecord(s)
+		}
+		return printRecords(c, *asJSON, []string{"fiscal_code", "name", "station", "segregation_code", "taxonomy"}, records)
+	})
+}
+
+func clientAdd(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("client add")
+	fs.Bool("json", false, "print JSON, which it does without as well")
+	school := fs.String("school", "", "fiscal code `CF` of the client's school")
+	admin := fs.Bool("admin", false, "an operator's client: may create schools, sees all")
+	name := fs.String("name", "", "`name`: what it is for")
+	scopes := fs.String("scopes", "", "comma-separated `list` of "+strings.Join(gateway.Scopes, ", "))
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if *admin && *scopes != "" {
+		return usagef("client add: an operator's client holds every scope; leave --scopes out")
+	}
+	if *admin == (*school != "") {
+		return usagef("client add: give either --school CF or --admin")
+	}
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		var list []string
+		if *scopes != "" {
+			list = strings.Split(*scopes, ",")
+		}
+		client, secret, err := svc.AddClient(ctx, operator, gateway.SchoolCode(*school), *name, list)
+		if err != nil {
+			return explain(err)
+		}
+		return printClientSecret(c, client, secret)
+	})
+}
+
+// printClientSecret prints one JSON object with or without --json: it is made to
+// be kept, and is not shown again.
+func printClientSecret(c cli, client gateway.Client, secret string) error {
+	return printJSON(c, struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}{client.ID, secret})
+}
+
+func clientList(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("client list")
+	asJSON := fs.Bool("json", false, "print JSON")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		clients, err := svc.Clients(ctx)
+		if err != nil {
+			return err
+		}
+		records := make([]record, len(clients))
+		for i, cl := range clients {
+			records[i] = clientRecord(cl)
+		}
+		return printRecords(c, *asJSON, []string{"client_id", "name", "school", "scopes", "revoked_at"}, records)
+	})
+}
+
+// clientID reads the client that a command is about, as argument or by --id.
+func clientID(fs *flag.FlagSet, args []string) (string, error) {
+	id := fs.String("id", "", "`CLIENT_ID`, instead of the argument")
+	arg, err := parseWith(fs, args, "CLIENT_ID")
+	switch {
+	case *id == "" || errors.As(err, new(*helpAsked)):
+		return arg, err
+	case err == nil:
+		return "", usagef("%s: give the client once", fs.Name())
+	}
+	return *id, parse(fs, args)
+}
+
+func clientRotate(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("client rotate")
+	fs.Bool("json", false, "print JSON, which it does without as well")
+	id, err := clientID(fs, args)
+	if err != nil {
+		return err
+	}
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		client, secret, err := svc.RotateClient(ctx, operator, id)
+		if err != nil {
+			return fmt.Errorf("client %s: %w", id, err)
+		}
+		return printClientSecret(c, client, secret)
+	})
+}
+
+func clientRevoke(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("client revoke")
+	asJSON := fs.Bool("json", false, "print JSON")
+	id, err := clientID(fs, args)
+	if err != nil {
+		return err
+	}
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		if err := svc.RevokeClient(ctx, operator, id); err != nil {
+			return fmt.Errorf("client %s: %w", id, err)
+		}
+		if *asJSON {
+			return printJSON(c, record{"client_id": id, "revoked": true})
+		}
+		fmt.Fprintf(c.stdout, "client %s revoked\n", id)
+		return nil
+	})
 }
 
 // explain turns a list of wrong fields into one line that names the flags.
@@ -263,7 +329,7 @@ func schoolRecord(s gateway.School) record {
 	return record{
 		"fiscal_code": s.Code, "name": s.Name, "iban": s.IBAN, "segregation_code": s.Segregation.String(),
 		"broker": s.Broker, "station": s.Station, "mechanographic_code": s.Mechanograph, "cbill": s.CBILL,
-		"taxonomy": s.Taxonomy, "created_at": s.CreatedAt,
+		"taxonomy": s.Taxonomy, "town": s.Town, "created_at": s.CreatedAt,
 	}
 }
 

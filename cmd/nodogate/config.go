@@ -162,6 +162,17 @@ func settings() []string {
 
 // print writes all settings, secrets hidden.
 func (cfg config) print(w io.Writer) {
+	shown := cfg.settings()
+	for _, name := range settings() {
+		if value, is := shown[name]; is {
+			fmt.Fprintf(w, "%s=%s\n", name, value)
+		}
+	}
+}
+
+// settings are all settings and their values, secrets hidden.
+func (cfg config) settings() record {
+	shown := record{}
 	v := reflect.ValueOf(cfg)
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -181,8 +192,9 @@ func (cfg config) print(w io.Writer) {
 		case "url":
 			value = hidePassword(value)
 		}
-		fmt.Fprintf(w, "%s=%s\n", name, value)
+		shown[name] = value
 	}
+	return shown
 }
 
 // hidePassword hides what stands between the colon and the @ of a URL, and a

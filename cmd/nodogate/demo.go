@@ -113,7 +113,7 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 
 func sandboxCommand(ctx context.Context, c cli, args []string) error {
 	fs := newFlags("sandbox")
-	gatewayURL := fs.String("gateway", "", "where the gateway's faces and callbacks are (default http://NODOGATE_LISTEN)")
+	gatewayURL := fs.String("gateway", "", "`URL` of the gateway's faces and callbacks (default http://NODOGATE_LISTEN)")
 	if err := parse(fs, args); err != nil {
 		return err
 	}

@@ -28,19 +28,15 @@ func importChunk(databaseURL string) int {
 // shownErrors is how many rows are shown to a person; --json gives them all.
 const shownErrors = 50
 
-func noticesCommand(ctx context.Context, c cli, args []string) error {
-	const how = "nodogate notices import FILE --school CF [--dry-run] [--on-error stop|skip] [--sheet NAME] [--map FIELD=COLUMN]... [--json]"
-	if len(args) == 0 || args[0] != "import" {
-		return usagef(how)
-	}
+func noticesImport(ctx context.Context, c cli, args []string) error {
 	fs := newFlags("notices import")
-	school := fs.String("school", "", "fiscal code of the school")
+	school := fs.String("school", "", "fiscal code `CF` of the school")
 	in := gateway.NewImport{Worker: "cli-" + rand.Text()}
 	fs.BoolVar(&in.DryRun, "dry-run", false, "look at the file and issue nothing")
-	onError := fs.String("on-error", "stop", "with a bad row: stop issues nothing, skip issues the good ones")
-	fs.StringVar(&in.Sheet, "sheet", "", "sheet of a workbook; the first that is not hidden when left out")
+	onError := fs.String("on-error", "stop", "with a bad row: stop issues nothing, skip issues the good ones (`stop|skip`)")
+	fs.StringVar(&in.Sheet, "sheet", "", "`sheet` of a workbook; the first that is not hidden when left out")
 	asJSON := fs.Bool("json", false, "print JSON")
-	fs.Func("map", "FIELD=COLUMN, for example amount=Quota; may be repeated", func(s string) error {
+	fs.Func("map", "`FIELD=COLUMN`, for example amount=Quota; may be repeated", func(s string) error {
 		field, column, ok := strings.Cut(s, "=")
 		if !ok {
 			return errors.New("write FIELD=COLUMN, for example amount=Quota")
@@ -51,19 +47,13 @@ func noticesCommand(ctx context.Context, c cli, args []string) error {
 		in.Mapping[strings.TrimSpace(field)] = column
 		return nil
 	})
-	// The file may stand before the flags or after them.
-	file, args := "", args[1:]
-	if fs.Parse(args) == nil && fs.NArg() > 0 {
-		file, args = fs.Arg(0), fs.Args()[1:]
-	}
-	if err := parse(fs, args); err != nil {
+	file, err := parseWith(fs, args, "FILE")
+	if err != nil {
 		return err
 	}
 	in.OnError = gateway.OnError(*onError)
 	code, err := gateway.ParseSchoolCode(*school)
 	switch {
-	case file == "":
-		return usagef(how)
 	case err != nil:
 		return usagef("notices import: --school must be the school's fiscal code, 11 digits")
 	case in.OnError != gateway.OnErrorStop && in.OnError != gateway.OnErrorSkip:

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,46 +21,12 @@ var outboxKinds = []string{"event", "mail", "aca", "webhook"}
 // maxParked is how many parked messages are listed.
 const maxParked = 1000
 
-func outboxCommand(ctx context.Context, c cli, args []string) error {
-	const usage = "nodogate outbox parked [--kind KIND] | retry --kind KIND [--id ID]"
-	if len(args) == 0 || args[0] != "parked" && args[0] != "retry" {
-		return usagef("%s", usage)
-	}
-	fs := newFlags("outbox " + args[0])
+func outboxParked(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("outbox parked")
 	asJSON := fs.Bool("json", false, "print JSON")
-	kind := fs.String("kind", "", strings.Join(outboxKinds, ", "))
-	var id string
-	if args[0] == "retry" {
-		fs.StringVar(&id, "id", "", "one message; all of the kind without it")
-	}
-	if err := parse(fs, args[1:]); err != nil {
+	kind := outboxKind(fs)
+	if err := parse(fs, args); err != nil {
 		return err
-	}
-	if *kind != "" && !slices.Contains(outboxKinds, *kind) {
-		return usagef("outbox: --kind is one of %s", strings.Join(outboxKinds, ", "))
-	}
-	if args[0] == "retry" {
-		if *kind == "" {
-			return usagef("%s", usage)
-		}
-		return withStore(ctx, c, true, func(_ config, db *store.DB) error {
-			floor, err := db.ClockMark(ctx)
-			if err != nil {
-				return fmt.Errorf("database: %w", err)
-			}
-			n, err := db.RetryParked(ctx, *kind, id, gateway.NewClock(time.Now, floor).Now())
-			if err != nil {
-				return err
-			}
-			if id != "" && n == 0 {
-				return fmt.Errorf("message %s is not parked", id)
-			}
-			if *asJSON {
-				return printJSON(c, record{"kind": *kind, "retried": n})
-			}
-			fmt.Fprintf(c.stdout, "%d messages will be tried again\n", n)
-			return nil
-		})
 	}
 	kinds := outboxKinds
 	if *kind != "" {
@@ -83,14 +50,56 @@ func outboxCommand(ctx context.Context, c cli, args []string) error {
 	})
 }
 
-func acaCommand(ctx context.Context, c cli, args []string) error {
-	if len(args) == 0 || args[0] != "sync" {
-		return usagef("nodogate aca sync [--school CF]")
+func outboxRetry(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("outbox retry")
+	asJSON := fs.Bool("json", false, "print JSON")
+	kind := outboxKind(fs)
+	id := fs.String("id", "", "one message by its `ID`; all of the kind without it")
+	if err := parse(fs, args); err != nil {
+		return err
 	}
+	if *kind == "" {
+		return usagef("outbox retry: give --kind, one of %s", strings.Join(outboxKinds, ", "))
+	}
+	return withStore(ctx, c, true, func(_ config, db *store.DB) error {
+		floor, err := db.ClockMark(ctx)
+		if err != nil {
+			return fmt.Errorf("database: %w", err)
+		}
+		n, err := db.RetryParked(ctx, *kind, *id, gateway.NewClock(time.Now, floor).Now())
+		if err != nil {
+			return err
+		}
+		if *id != "" && n == 0 {
+			return fmt.Errorf("message %s is not parked; `nodogate outbox parked` lists those that are", *id)
+		}
+		if *asJSON {
+			return printJSON(c, record{"kind": *kind, "retried": n})
+		}
+		fmt.Fprintf(c.stdout, "%d messages will be tried again\n", n)
+		return nil
+	})
+}
+
+// outboxKind is the flag for a kind of messages.
+func outboxKind(fs *flag.FlagSet) *string {
+	var kind string
+	list := strings.Join(outboxKinds, ", ")
+	fs.Func("kind", "`KIND` of messages: "+list, func(s string) error {
+		if !slices.Contains(outboxKinds, s) {
+			return fmt.Errorf("give one of %s", list)
+		}
+		kind = s
+		return nil
+	})
+	return &kind
+}
+
+func acaSync(ctx context.Context, c cli, args []string) error {
 	fs := newFlags("aca sync")
 	asJSON := fs.Bool("json", false, "print JSON")
-	school := fs.String("school", "", "fiscal code of one school; all schools without it")
-	if err := parse(fs, args[1:]); err != nil {
+	school := fs.String("school", "", "fiscal code `CF` of one school; all schools without it")
+	if err := parse(fs, args); err != nil {
 		return err
 	}
 	cfg, err := loadConfig(c.env)

@@ -30,27 +30,16 @@ const (
 const importHead = "# Made by `nodogate psps import` of the node's list of PSPs. Fees are those the\n" +
 	"# PSPs declared there; leave out whom you do not want to offer.\n"
 
-func pspsCommand(_ context.Context, c cli, args []string) error {
-	const how = "nodogate psps import FILE [--out FILE] [--force] [--endpoint URL] [--page-hosts HOSTS] [--json]"
-	if len(args) == 0 || args[0] != "import" {
-		return usagef(how)
-	}
+func pspsImport(_ context.Context, c cli, args []string) error {
 	fs := newFlags("psps import")
-	out := fs.String("out", "", "write the catalogue to this file")
+	out := fs.String("out", "", "write the catalogue to this `file`")
 	force := fs.Bool("force", false, "let --out replace a file")
-	endpoint := fs.String("endpoint", checkoutEndpoint, "address of Checkout")
-	pages := fs.String("page-hosts", checkoutPages, "comma-separated hosts of Checkout's pages")
+	endpoint := fs.String("endpoint", checkoutEndpoint, "address (`URL`) of Checkout")
+	pages := fs.String("page-hosts", checkoutPages, "comma-separated `hosts` of Checkout's pages")
 	asJSON := fs.Bool("json", false, "print JSON")
-	// The file may stand before the flags or after them.
-	file, args := "", args[1:]
-	if fs.Parse(args) == nil && fs.NArg() > 0 {
-		file, args = fs.Arg(0), fs.Args()[1:]
-	}
-	if err := parse(fs, args); err != nil {
+	file, err := parseWith(fs, args, "FILE")
+	if err != nil {
 		return err
-	}
-	if file == "" {
-		return usagef(how)
 	}
 	cfg, err := loadConfig(c.env)
 	if err != nil {

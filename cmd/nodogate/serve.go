@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -59,6 +58,7 @@ import (
 func serveCommand(ctx context.Context, c cli, args []string) error {
 	fs := newFlags("serve")
 	printConfig := fs.Bool("print-config", false, "print the configuration and stop")
+	asJSON := fs.Bool("json", false, "with --print-config: print JSON")
 	profile := fs.Bool("pprof", false, "serve /debug/pprof/ on the admin listener")
 	if err := parse(fs, args); err != nil {
 		return err
@@ -67,9 +67,14 @@ func serveCommand(ctx context.Context, c cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *printConfig {
+	switch {
+	case *printConfig && *asJSON:
+		return printJSON(c, cfg.settings())
+	case *printConfig:
 		cfg.print(c.stdout)
 		return nil
+	case *asJSON:
+		return usagef("serve: --json goes with --print-config; the log is JSON always")
 	}
 	// From here on a hangup asks for a reload; untaken it would end the process.
 	hangups := make(chan os.Signal, 1)
@@ -585,27 +590,4 @@ func attestationPDF(a portal.Attestation) ([]byte, error) {
 	var b bytes.Buffer
 	err := receiptspdf.WriteAttestation(&b, doc)
 	return b.Bytes(), err
-}
-
-func newFlags(name string) *flag.FlagSet {
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	return fs
-}
-
-// parse reads flags; what is wrong, or left over, is wrong usage.
-func parse(fs *flag.FlagSet, args []string) error {
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			var b strings.Builder
-			fs.SetOutput(&b)
-			fs.PrintDefaults()
-			return usagef("nodogate %s takes\n%s", fs.Name(), strings.TrimRight(b.String(), "\n"))
-		}
-		return usagef("%s: %v", fs.Name(), err)
-	}
-	if fs.NArg() > 0 {
-		return usagef("%s: %q is too much", fs.Name(), fs.Arg(0))
-	}
-	return nil
 }

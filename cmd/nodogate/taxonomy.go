@@ -15,65 +15,55 @@ import (
 	"github.com/nodogate/nodogate/gateway/sheet"
 )
 
-func taxonomyCommand(ctx context.Context, c cli, args []string) error {
-	if len(args) == 0 {
-		return usagef("nodogate taxonomy import FILE|list")
-	}
-	fs := newFlags("taxonomy " + args[0])
+func taxonomyImport(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("taxonomy import")
 	asJSON := fs.Bool("json", false, "print JSON")
-	switch args[0] {
-	case "import":
-		rest := args[1:]
-		file := ""
-		if len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
-			file, rest = rest[0], rest[1:]
-		}
-		if err := parse(fs, rest); err != nil {
-			return err
-		}
-		if file == "" {
-			return usagef("nodogate taxonomy import FILE (the official CSV)")
-		}
-		f, err := os.Open(file)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		list, err := readTaxonomy(f)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		return withService(ctx, c, func(svc *gateway.Service) error {
-			if err := svc.ImportTaxonomy(ctx, operator, list); err != nil {
-				return err
-			}
-			if *asJSON {
-				return printJSON(c, record{"codes": len(list)})
-			}
-			fmt.Fprintf(c.stdout, "%d codes: from now on notices carry codes of this list that are valid on the day\n", len(list))
-			return nil
-		})
-	case "list":
-		kind := fs.String("kind", "", "of creditor, two digits")
-		if err := parse(fs, args[1:]); err != nil {
-			return err
-		}
-		return withService(ctx, c, func(svc *gateway.Service) error {
-			list, err := svc.Taxonomy(ctx, *kind)
-			if err != nil {
-				return err
-			}
-			records := make([]record, len(list))
-			for i, t := range list {
-				records[i] = record{
-					"code": "9/" + t.Code + "/", "kind": t.Kind, "area": t.Area, "name": t.Name, "version": t.Version,
-					"valid_from": t.From.String(), "valid_to": t.To.String(),
-				}
-			}
-			return printRecords(c, *asJSON, []string{"code", "kind", "valid_to", "area", "name"}, records)
-		})
+	file, err := parseWith(fs, args, "FILE")
+	if err != nil {
+		return err
 	}
-	return usagef("nodogate taxonomy import FILE|list")
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	list, err := readTaxonomy(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		if err := svc.ImportTaxonomy(ctx, operator, list); err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(c, record{"codes": len(list)})
+		}
+		fmt.Fprintf(c.stdout, "%d codes: from now on notices carry codes of this list that are valid on the day\n", len(list))
+		return nil
+	})
+}
+
+func taxonomyList(ctx context.Context, c cli, args []string) error {
+	fs := newFlags("taxonomy list")
+	asJSON := fs.Bool("json", false, "print JSON")
+	kind := fs.String("kind", "", "kind of creditor, two digits (`NN`), for example 08")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	return withService(ctx, c, func(svc *gateway.Service) error {
+		list, err := svc.Taxonomy(ctx, *kind)
+		if err != nil {
+			return err
+		}
+		records := make([]record, len(list))
+		for i, t := range list {
+			records[i] = record{
+				"code": "9/" + t.Code + "/", "kind": t.Kind, "area": t.Area, "name": t.Name, "version": t.Version,
+				"valid_from": t.From.String(), "valid_to": t.To.String(),
+			}
+		}
+		return printRecords(c, *asJSON, []string{"code", "kind", "valid_to", "area", "name"}, records)
+	})
 }
 
 // What the columns of the official file are called begins so (pagopa-protocol,
