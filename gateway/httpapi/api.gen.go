@@ -139,6 +139,12 @@ type APIClient struct {
 	Scopes    []string      `json:"scopes"`
 }
 
+// APIClientPage defines model for APIClientPage.
+type APIClientPage struct {
+	Items      []APIClient `json:"items"`
+	NextCursor TextOrNull  `json:"next_cursor"`
+}
+
 // APISecret defines model for APISecret.
 type APISecret struct {
 	ClientID     string `json:"client_id"`
@@ -154,6 +160,12 @@ type AuditLine struct {
 	At       time.Time  `json:"at"`
 	Object   TextOrNull `json:"object"`
 	Sequence int64      `json:"sequence"`
+}
+
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Items      []AuditLine `json:"items"`
+	NextCursor TextOrNull  `json:"next_cursor"`
 }
 
 // Campaign defines model for Campaign.
@@ -241,8 +253,30 @@ type Cart struct {
 // CartState defines model for Cart.State.
 type CartState string
 
+// CartPayer defines model for CartPayer.
+type CartPayer struct {
+	// Email Where the provider may send its own receipt.
+	Email string `json:"email,omitempty"`
+
+	// FiscalCode Checked, and not kept.
+	FiscalCode string `json:"fiscal_code,omitempty"`
+}
+
 // Cents Whole euro cents.
 type Cents = int64
+
+// Debtor defines model for Debtor.
+type Debtor struct {
+	Class      TextOrNull `json:"class"`
+	FiscalCode string     `json:"fiscal_code"`
+	FullName   string     `json:"full_name"`
+}
+
+// DebtorChange defines model for DebtorChange.
+type DebtorChange struct {
+	Class    *string `json:"class,omitempty"`
+	FullName *string `json:"full_name,omitempty"`
+}
 
 // Delegate defines model for Delegate.
 type Delegate struct {
@@ -260,6 +294,12 @@ type Delegation struct {
 	Author   string    `json:"author"`
 	Delegate Delegate  `json:"delegate"`
 	Since    time.Time `json:"since"`
+}
+
+// DelegationPage defines model for DelegationPage.
+type DelegationPage struct {
+	Items      []Delegation `json:"items"`
+	NextCursor TextOrNull   `json:"next_cursor"`
 }
 
 // Delivery defines model for Delivery.
@@ -503,19 +543,25 @@ type NewCampaign struct {
 type NewCart struct {
 	Method  Method      `json:"method"`
 	Notices []NoticeRef `json:"notices"`
-	Payer   struct {
-		// Email Where the provider may send its own receipt.
-		Email string `json:"email,omitempty"`
-
-		// FiscalCode Checked, and not kept.
-		FiscalCode string `json:"fiscal_code,omitempty"`
-	} `json:"payer,omitempty"`
+	Payer   CartPayer   `json:"payer,omitempty"`
 
 	// Psp A provider's id; the best available when left out.
 	Psp string `json:"psp,omitempty"`
 
 	// ReturnURL A page of this gateway to come back to; the cart's own when left out.
 	ReturnURL string `json:"return_url,omitempty"`
+}
+
+// NewDebtor defines model for NewDebtor.
+type NewDebtor struct {
+	// Class For example 3B.
+	Class string `json:"class,omitempty"`
+
+	// FiscalCode A codice fiscale, 11 digits, or ANONIMO.
+	FiscalCode string `json:"fiscal_code"`
+
+	// FullName At most 70 characters.
+	FullName string `json:"full_name"`
 }
 
 // NewDelegate defines model for NewDelegate.
@@ -549,18 +595,9 @@ type NewInstalment struct {
 // NewNotice defines model for NewNotice.
 type NewNotice struct {
 	// AmountCents Whole euro cents.
-	AmountCents Cents  `json:"amount_cents"`
-	Campaign    string `json:"campaign,omitempty"`
-	Debtor      struct {
-		// Class For example 3B.
-		Class string `json:"class,omitempty"`
-
-		// FiscalCode A codice fiscale, 11 digits, or ANONIMO.
-		FiscalCode string `json:"fiscal_code"`
-
-		// FullName At most 70 characters.
-		FullName string `json:"full_name"`
-	} `json:"debtor"`
+	AmountCents Cents     `json:"amount_cents"`
+	Campaign    string    `json:"campaign,omitempty"`
+	Debtor      NewDebtor `json:"debtor"`
 
 	// Deduction The school expense it can be deducted as.
 	Deduction string `json:"deduction,omitempty"`
@@ -587,6 +624,11 @@ type NewNotice struct {
 
 	// Transfers Who gets the money; all to the school when left out. They must sum to amount_cents.
 	Transfers []NewTransfer `json:"transfers,omitempty"`
+}
+
+// NewNoticeBatch defines model for NewNoticeBatch.
+type NewNoticeBatch struct {
+	Notices []NewNotice `json:"notices"`
 }
 
 // NewPrint One of class, campaign and notices is required.
@@ -743,11 +785,7 @@ type Notice struct {
 	AmountCents Cents      `json:"amount_cents"`
 	Campaign    TextOrNull `json:"campaign"`
 	CreatedAt   time.Time  `json:"created_at"`
-	Debtor      struct {
-		Class      TextOrNull `json:"class"`
-		FiscalCode string     `json:"fiscal_code"`
-		FullName   string     `json:"full_name"`
-	} `json:"debtor"`
+	Debtor      Debtor     `json:"debtor"`
 	Deduction   TextOrNull `json:"deduction"`
 	Description string     `json:"description"`
 	DueDate     string     `json:"due_date"`
@@ -786,14 +824,11 @@ type NoticeBatch struct {
 // NoticeChange defines model for NoticeChange.
 type NoticeChange struct {
 	// AmountCents With several transfers, give them too. An instalment's cannot change alone.
-	AmountCents *int64 `json:"amount_cents,omitempty"`
-	Debtor      struct {
-		Class    *string `json:"class,omitempty"`
-		FullName *string `json:"full_name,omitempty"`
-	} `json:"debtor,omitempty"`
-	Deduction   *string `json:"deduction,omitempty"`
-	Description *string `json:"description,omitempty"`
-	DueDate     *string `json:"due_date,omitempty"`
+	AmountCents *int64       `json:"amount_cents,omitempty"`
+	Debtor      DebtorChange `json:"debtor,omitempty"`
+	Deduction   *string      `json:"deduction,omitempty"`
+	Description *string      `json:"description,omitempty"`
+	DueDate     *string      `json:"due_date,omitempty"`
 
 	// Held false: money arrived that does not fit, the school has looked at it, and the notice may be paid all the same.
 	Held            *bool `json:"held,omitempty"`
@@ -846,6 +881,17 @@ type NoticePlanOption string
 type NoticeRef struct {
 	Number string `json:"number"`
 	School string `json:"school"`
+}
+
+// NoticeRestore defines model for NoticeRestore.
+type NoticeRestore struct {
+	DueDate string `json:"due_date,omitempty"`
+}
+
+// NoticeSearch defines model for NoticeSearch.
+type NoticeSearch struct {
+	// Debtor The debtor's fiscal code.
+	Debtor string `json:"debtor"`
 }
 
 // NoticeStatus defines model for NoticeStatus.
@@ -930,6 +976,11 @@ type PupilPage struct {
 	NextCursor TextOrNull `json:"next_cursor"`
 }
 
+// PupilSearch defines model for PupilSearch.
+type PupilSearch struct {
+	FiscalCode string `json:"fiscal_code"`
+}
+
 // Receipt defines model for Receipt.
 type Receipt struct {
 	AmountCents int64          `json:"amount_cents"`
@@ -941,16 +992,13 @@ type Receipt struct {
 	Method TextOrNull `json:"method"`
 
 	// Notice Null when it names no notice of the school.
-	Notice *NoticeRef    `json:"notice"`
-	PaidAt InstantOrNull `json:"paid_at"`
-	Payer  *Payer        `json:"payer"`
-	Psp    struct {
-		ID   string `json:"id"`
-		Name string `json:"name"`
-	} `json:"psp"`
-	ReceiptID  string      `json:"receipt_id"`
-	ReceivedAt time.Time   `json:"received_at"`
-	Role       ReceiptRole `json:"role"`
+	Notice     *NoticeRef    `json:"notice"`
+	PaidAt     InstantOrNull `json:"paid_at"`
+	Payer      *Payer        `json:"payer"`
+	Psp        ReceiptPSP    `json:"psp"`
+	ReceiptID  string        `json:"receipt_id"`
+	ReceivedAt time.Time     `json:"received_at"`
+	Role       ReceiptRole   `json:"role"`
 
 	// Seal Its place in the school's chain of receipts; null until it is sealed.
 	Seal *Seal `json:"seal"`
@@ -961,6 +1009,12 @@ type ReceiptChannel string
 
 // ReceiptRole defines model for Receipt.Role.
 type ReceiptRole string
+
+// ReceiptPSP defines model for ReceiptPSP.
+type ReceiptPSP struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
 
 // ReceiptPage defines model for ReceiptPage.
 type ReceiptPage struct {
@@ -1036,6 +1090,20 @@ type RefundProviderState string
 
 // RefundState defines model for RefundState.
 type RefundState string
+
+// RegistryImport defines model for RegistryImport.
+type RegistryImport struct {
+	Changed int  `json:"changed"`
+	DryRun  bool `json:"dry_run"`
+
+	// Enrolled Pupils that were not there.
+	Enrolled int `json:"enrolled"`
+
+	// Linked New links of payers.
+	Linked    int `json:"linked"`
+	Rows      int `json:"rows"`
+	Unchanged int `json:"unchanged"`
+}
 
 // RegistryPayer defines model for RegistryPayer.
 type RegistryPayer struct {
@@ -1350,9 +1418,6 @@ type PublishCampaignParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// ReplayDeliveryJSONBody defines parameters for ReplayDelivery.
-type ReplayDeliveryJSONBody = map[string]interface{}
-
 // ReplayDeliveryParams defines parameters for ReplayDelivery.
 type ReplayDeliveryParams struct {
 	// IdempotencyKey A key of your making; see above.
@@ -1498,21 +1563,10 @@ type IssueNoticeParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// IssueBatchJSONBody defines parameters for IssueBatch.
-type IssueBatchJSONBody struct {
-	Notices []NewNotice `json:"notices"`
-}
-
 // IssueBatchParams defines parameters for IssueBatch.
 type IssueBatchParams struct {
 	// IdempotencyKey A key of your making; see above.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// SearchNoticesJSONBody defines parameters for SearchNotices.
-type SearchNoticesJSONBody struct {
-	// Debtor The debtor's fiscal code.
-	Debtor string `json:"debtor"`
 }
 
 // SearchNoticesParams defines parameters for SearchNotices.
@@ -1529,9 +1583,6 @@ type ChangeNoticeParams struct {
 	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
-
-// CancelNoticeJSONBody defines parameters for CancelNotice.
-type CancelNoticeJSONBody = map[string]interface{}
 
 // CancelNoticeParams defines parameters for CancelNotice.
 type CancelNoticeParams struct {
@@ -1555,11 +1606,6 @@ type ListEventsParams struct {
 type PrintNoticeParams struct {
 	// Language A language beside Italian.
 	Language PrintLanguage `form:"language,omitempty" json:"language,omitempty"`
-}
-
-// RestoreNoticeJSONBody defines parameters for RestoreNotice.
-type RestoreNoticeJSONBody struct {
-	DueDate string `json:"due_date,omitempty"`
 }
 
 // RestoreNoticeParams defines parameters for RestoreNotice.
@@ -1591,11 +1637,6 @@ type ListPupilsParams struct {
 
 	// Q The first letters of the name: rossi ma finds Maria Rossi.
 	Q string `form:"q,omitempty" json:"q,omitempty"`
-}
-
-// SearchPupilsJSONBody defines parameters for SearchPupils.
-type SearchPupilsJSONBody struct {
-	FiscalCode string `json:"fiscal_code"`
 }
 
 // SearchPupilsParams defines parameters for SearchPupils.
@@ -1689,9 +1730,6 @@ type ListDeliveriesParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
-// RotateWebhookJSONBody defines parameters for RotateWebhook.
-type RotateWebhookJSONBody = map[string]interface{}
-
 // RotateWebhookParams defines parameters for RotateWebhook.
 type RotateWebhookParams struct {
 	// IdempotencyKey A key of your making; see above.
@@ -1728,32 +1766,26 @@ type PublishCampaignJSONRequestBody = PublishCampaignJSONBody
 // PutDelegateJSONRequestBody defines body for PutDelegate for application/json ContentType.
 type PutDelegateJSONRequestBody = NewDelegate
 
-// ReplayDeliveryJSONRequestBody defines body for ReplayDelivery for application/json ContentType.
-type ReplayDeliveryJSONRequestBody = ReplayDeliveryJSONBody
-
 // IssueNoticeJSONRequestBody defines body for IssueNotice for application/json ContentType.
 type IssueNoticeJSONRequestBody = NewNotice
 
 // IssueBatchJSONRequestBody defines body for IssueBatch for application/json ContentType.
-type IssueBatchJSONRequestBody IssueBatchJSONBody
+type IssueBatchJSONRequestBody = NewNoticeBatch
 
 // SearchNoticesJSONRequestBody defines body for SearchNotices for application/json ContentType.
-type SearchNoticesJSONRequestBody SearchNoticesJSONBody
+type SearchNoticesJSONRequestBody = NoticeSearch
 
 // ChangeNoticeJSONRequestBody defines body for ChangeNotice for application/json ContentType.
 type ChangeNoticeJSONRequestBody = NoticeChange
 
-// CancelNoticeJSONRequestBody defines body for CancelNotice for application/json ContentType.
-type CancelNoticeJSONRequestBody = CancelNoticeJSONBody
-
 // RestoreNoticeJSONRequestBody defines body for RestoreNotice for application/json ContentType.
-type RestoreNoticeJSONRequestBody RestoreNoticeJSONBody
+type RestoreNoticeJSONRequestBody = NoticeRestore
 
 // CreatePrintJSONRequestBody defines body for CreatePrint for application/json ContentType.
 type CreatePrintJSONRequestBody = NewPrint
 
 // SearchPupilsJSONRequestBody defines body for SearchPupils for application/json ContentType.
-type SearchPupilsJSONRequestBody SearchPupilsJSONBody
+type SearchPupilsJSONRequestBody = PupilSearch
 
 // PutPupilJSONRequestBody defines body for PutPupil for application/json ContentType.
 type PutPupilJSONRequestBody = NewPupil
@@ -1769,9 +1801,6 @@ type ChangeRefundJSONRequestBody = RefundChange
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = NewWebhook
-
-// RotateWebhookJSONRequestBody defines body for RotateWebhook for application/json ContentType.
-type RotateWebhookJSONRequestBody = RotateWebhookJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -5445,10 +5474,7 @@ type ListClientsResponseObject interface {
 	VisitListClientsResponse(w http.ResponseWriter) error
 }
 
-type ListClients200JSONResponse struct {
-	Items      []APIClient `json:"items"`
-	NextCursor TextOrNull  `json:"next_cursor"`
-}
+type ListClients200JSONResponse APIClientPage
 
 func (response ListClients200JSONResponse) VisitListClientsResponse(w http.ResponseWriter) error {
 
@@ -5955,10 +5981,7 @@ type ListAuditResponseObject interface {
 	VisitListAuditResponse(w http.ResponseWriter) error
 }
 
-type ListAudit200JSONResponse struct {
-	Items      []AuditLine `json:"items"`
-	NextCursor TextOrNull  `json:"next_cursor"`
-}
+type ListAudit200JSONResponse AuditPage
 
 func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
 
@@ -6337,10 +6360,7 @@ type ListDelegatesResponseObject interface {
 	VisitListDelegatesResponse(w http.ResponseWriter) error
 }
 
-type ListDelegates200JSONResponse struct {
-	Items      []Delegation `json:"items"`
-	NextCursor TextOrNull   `json:"next_cursor"`
-}
+type ListDelegates200JSONResponse DelegationPage
 
 func (response ListDelegates200JSONResponse) VisitListDelegatesResponse(w http.ResponseWriter) error {
 
@@ -6474,7 +6494,6 @@ type ReplayDeliveryRequestObject struct {
 	Cf     SchoolCode `json:"cf"`
 	ID     ID         `json:"id"`
 	Params ReplayDeliveryParams
-	Body   *ReplayDeliveryJSONRequestBody
 }
 
 type ReplayDeliveryResponseObject interface {
@@ -7238,7 +7257,6 @@ type CancelNoticeRequestObject struct {
 	Cf     SchoolCode   `json:"cf"`
 	Number NoticeNumber `json:"number"`
 	Params CancelNoticeParams
-	Body   *CancelNoticeJSONRequestBody
 }
 
 type CancelNoticeResponseObject interface {
@@ -8427,7 +8445,6 @@ type RotateWebhookRequestObject struct {
 	Cf     SchoolCode `json:"cf"`
 	ID     ID         `json:"id"`
 	Params RotateWebhookParams
-	Body   *RotateWebhookJSONRequestBody
 }
 
 type RotateWebhookResponseObject interface {
@@ -9558,27 +9575,6 @@ func (sh *strictHandler) ReplayDelivery(ctx *gin.Context, cf SchoolCode, id ID, 
 	request.ID = id
 	request.Params = params
 
-	var body ReplayDeliveryJSONRequestBody
-	var err error
-	// A request validator built on kin-openapi's openapi3filter with
-	// KeepValidatedValue leaves the value it validated on the body. Bind
-	// that value, matching member names exactly, so the handler receives
-	// what was validated instead of a second, case-insensitive decode.
-	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
-		err = ctx.ShouldBindJSON(&body)
-	} else if binding.Validator != nil {
-		// ShouldBindJSON runs the struct validator after decoding; keep that.
-		err = binding.Validator.ValidateStruct(&body)
-	}
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			sh.options.RequestErrorHandlerFunc(ctx, err)
-			return
-		}
-	} else {
-		request.Body = &body
-	}
-
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ReplayDelivery(ctx, request.(ReplayDeliveryRequestObject))
 	}
@@ -10058,27 +10054,6 @@ func (sh *strictHandler) CancelNotice(ctx *gin.Context, cf SchoolCode, number No
 	request.Cf = cf
 	request.Number = number
 	request.Params = params
-
-	var body CancelNoticeJSONRequestBody
-	var err error
-	// A request validator built on kin-openapi's openapi3filter with
-	// KeepValidatedValue leaves the value it validated on the body. Bind
-	// that value, matching member names exactly, so the handler receives
-	// what was validated instead of a second, case-insensitive decode.
-	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
-		err = ctx.ShouldBindJSON(&body)
-	} else if binding.Validator != nil {
-		// ShouldBindJSON runs the struct validator after decoding; keep that.
-		err = binding.Validator.ValidateStruct(&body)
-	}
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			sh.options.RequestErrorHandlerFunc(ctx, err)
-			return
-		}
-	} else {
-		request.Body = &body
-	}
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.CancelNotice(ctx, request.(CancelNoticeRequestObject))
@@ -10884,27 +10859,6 @@ func (sh *strictHandler) RotateWebhook(ctx *gin.Context, cf SchoolCode, id ID, p
 	request.Cf = cf
 	request.ID = id
 	request.Params = params
-
-	var body RotateWebhookJSONRequestBody
-	var err error
-	// A request validator built on kin-openapi's openapi3filter with
-	// KeepValidatedValue leaves the value it validated on the body. Bind
-	// that value, matching member names exactly, so the handler receives
-	// what was validated instead of a second, case-insensitive decode.
-	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
-		err = ctx.ShouldBindJSON(&body)
-	} else if binding.Validator != nil {
-		// ShouldBindJSON runs the struct validator after decoding; keep that.
-		err = binding.Validator.ValidateStruct(&body)
-	}
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			sh.options.RequestErrorHandlerFunc(ctx, err)
-			return
-		}
-	} else {
-		request.Body = &body
-	}
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RotateWebhook(ctx, request.(RotateWebhookRequestObject))

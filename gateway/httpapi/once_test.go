@@ -61,6 +61,12 @@ func TestRepeatedRequest(t *testing.T) {
 		t.Errorf("cancel: %d", w.Code)
 	}
 	expect(t, a.post(path+"/"+y.Number.String()+"/cancel", a.school, "", "Idempotency-Key", "c"), 422, "idempotency_key_reused")
+	one, _ := a.g.Client(other.Code, gateway.Scopes...)
+	two, _ := a.g.Client(other.Code, gateway.Scopes...)
+	if w := a.post("/api/v1/clients/"+one.ID+"/rotate", a.admin, "", "Idempotency-Key", "r"); w.Code != 200 {
+		t.Errorf("rotate: %d", w.Code)
+	}
+	expect(t, a.post("/api/v1/clients/"+two.ID+"/rotate", a.admin, "{}", "Idempotency-Key", "r"), 422, "idempotency_key_reused")
 
 	a.g.Time.Advance(keepKeys)
 	a.school = a.token(mine, mineSecret)

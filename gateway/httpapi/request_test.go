@@ -131,6 +131,8 @@ func TestWrongRequests(t *testing.T) {
 		"Latin-1":              {a.post(base+"/notices", a.school, noticeJSON(), "Content-Type", "application/json; charset=iso-8859-1"), 415, "unsupported_media_type", nil},
 		"compressed":           {a.post(base+"/notices", a.school, noticeJSON(), "Content-Encoding", "gzip"), 415, "unsupported_media_type", nil},
 		"too large":            {a.post(base+"/notices", a.school, strings.Repeat(" ", maxBody+1)), 413, "body_too_large", nil},
+		"cancel with null":     {a.post(notice+"/cancel", a.school, `null`), 400, "invalid_request", []string{"body type"}},
+		"cancel with text":     {a.post(notice+"/cancel", a.school, `{}`, "Content-Type", "text/plain"), 415, "unsupported_media_type", nil},
 		"cancel with a body":   {a.post(notice+"/cancel", a.school, `{"why":"x"}`), 400, "invalid_request", []string{"why unknown"}},
 		"unknown parameter":    {a.get(base+"/notices?statu=open", a.school), 400, "invalid_request", []string{"statu unknown"}},
 		"parameter twice":      {a.get(base+"/notices?q=a&q=b", a.school), 400, "invalid_request", []string{"q duplicate"}},

@@ -50,7 +50,11 @@ func (h *handlers) readRequest(c *gin.Context, k *call) error {
 		}
 	}
 	switch {
-	case k.op.route.Operation.RequestBody == nil || k.route.upload:
+	case k.op.route.Operation.RequestBody == nil:
+		if err := k.readNothing(c); err != nil {
+			return err
+		}
+	case k.route.upload:
 	case k.route.table:
 		if err := k.readTable(c); err != nil {
 			return err
@@ -132,6 +136,27 @@ func (k *call) readBody(c *gin.Context) error {
 		k.print = sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", c.Request.Method, c.Request.URL.Path, k.body))
 	}
 	return nil
+}
+
+// readNothing is for operations that take no body. An empty object is none:
+// there are programs that cannot send less. What would be passed over in silence
+// is refused.
+func (k *call) readNothing(c *gin.Context) error {
+	if c.Request.Method != http.MethodPost {
+		return nil
+	}
+	if err := k.readBody(c); err != nil || len(k.body) == 0 {
+		return err
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(k.body, &fields) != nil || fields == nil {
+		return wrong("body", "type", "send nothing, or an empty object")
+	}
+	var bad gateway.Invalid
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		bad.Add(join("", name), "unknown", "there is no such field")
+	}
+	return bad.Err()
 }
 
 func checkMediaType(head http.Header) error {
