@@ -207,11 +207,19 @@ func (w *ways) ledger(psp string) (taken, refused int) {
 		w.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var out struct{ Items []struct{ PSP, State string } }
+	var out struct {
+		Items []struct {
+			PSP, State string
+			Notices    []struct{ School, Number string }
+		}
+	}
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
 		w.Fatal(err)
 	}
 	for _, i := range out.Items {
+		if len(i.Notices) == 0 {
+			w.Errorf("a line of %s in the ledger names no notices", i.PSP)
+		}
 		switch {
 		case i.PSP != psp:
 		case i.State == "taken":

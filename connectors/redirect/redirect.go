@@ -31,13 +31,18 @@ import (
 
 // Driver makes connectors of this kind. Endpoint is what stands before
 // /redirections; the secret is the subscription key of our calls and, with
-// whsec_ and base64 or as it is, the key of the PSP's signatures.
+// whsec_ and base64 or as it is, the key of the PSP's signatures. The option
+// notices, "true", has each order name the notices it pays, for a PSP that
+// accounts for them one by one.
 var Driver = connectors.Driver{Name: "redirect", Settlement: gateway.SettledByOutcome, New: newConnector}
 
 type connector struct {
 	connectors.DriverConfig
-	key connectors.WebhookKey
+	key     connectors.WebhookKey
+	notices bool // orders name them
 }
+
+const optionNotices = "notices"
 
 var (
 	_ connectors.Listener = (*connector)(nil)
@@ -52,7 +57,15 @@ func newConnector(cfg connectors.DriverConfig) (connectors.Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("secret_env: %w", err)
 	}
-	return &connector{cfg, key}, nil
+	if err := cfg.CheckOptions(nil, []string{optionNotices}); err != nil {
+		return nil, err
+	}
+	switch cfg.Options[optionNotices] {
+	case "", "false", "true":
+	default:
+		return nil, errors.New(`options.notices: give "true" or "false"`)
+	}
+	return &connector{cfg, key, cfg.Options[optionNotices] == "true"}, nil
 }
 
 // Start asks the PSP for a page.
@@ -60,6 +73,9 @@ func (c *connector) Start(ctx context.Context, order gateway.Order) (gateway.Sta
 	request := newURLRequest(c.ID, order)
 	if request.Amount > maxAmount {
 		return gateway.Started{}, fmt.Errorf("%w: the API has no amount so large", gateway.ErrRefused)
+	}
+	if c.notices {
+		request = request.withNotices(order)
 	}
 	resp, err := c.Post(ctx, "redirections", request)
 	if err != nil {

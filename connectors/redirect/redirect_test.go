@@ -190,6 +190,40 @@ func TestStartSendsTheOrder(t *testing.T) {
 	}
 }
 
+func TestStartNamesTheNoticesToWhoAsks(t *testing.T) {
+	t.Parallel()
+	with := func(value string) func(*connectors.PSP) {
+		return func(p *connectors.PSP) { p.Options = map[string]string{"notices": value} }
+	}
+	for value, want := range map[string]string{
+		"true":  `[{"fiscalCode":"80014480828","noticeNumber":"301000000000000043","amount":1650},{"fiscalCode":"80014480828","noticeNumber":"301000000000000144","amount":1650}]`,
+		"false": "", "": "",
+	} {
+		var got struct{ Notices json.RawMessage }
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil || json.Unmarshal(body, &got) != nil {
+				t.Errorf("body %s, %v", body, err)
+			}
+			r.Body = io.NopCloser(strings.NewReader(string(body)))
+			accept(t, w, r, func(*urlResponse) {})
+		}))
+		t.Cleanup(srv.Close)
+		if _, err := connectortest.New(t, Driver, srv.URL, io.Discard, with(value)).Start(t.Context(), connectortest.PSP, connectortest.Order(t)); err != nil {
+			t.Fatal(err)
+		}
+		if string(got.Notices) != want {
+			t.Errorf("option %q: notices %s, want %s", value, got.Notices, want)
+		}
+	}
+	for _, options := range []map[string]string{{"notices": "yes"}, {"notice": "true"}} {
+		_, err := newConnector(connectors.DriverConfig{Secret: connectortest.Secret, Options: options})
+		if err == nil {
+			t.Errorf("options %v are taken", options)
+		}
+	}
+}
+
 func TestStartBelievesOnlyAnEcho(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*urlResponse){

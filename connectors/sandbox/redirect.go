@@ -37,6 +37,29 @@ type redirectRequest struct {
 	IDPaymentMethod string       `json:"idPaymentMethod"`
 	Touchpoint      string       `json:"touchpoint"`
 	PAName          *string      `json:"paName"`
+	// Notices are no part of the API: a gateway may name what it has paid.
+	Notices []redirectNotice `json:"notices"`
+}
+
+type redirectNotice struct {
+	FiscalCode   string      `json:"fiscalCode"`
+	NoticeNumber string      `json:"noticeNumber"`
+	Amount       money.Cents `json:"amount"`
+}
+
+// booked is what the ledger says of the payment: its notices and their sum, or
+// the whole of it, fee and all, when nobody told us of notices.
+func (r *redirectRequest) booked() ([]ledgerRef, money.Cents) {
+	if len(r.Notices) == 0 {
+		return []ledgerRef{}, *r.Amount
+	}
+	var refs []ledgerRef
+	var sum money.Cents
+	for _, n := range r.Notices {
+		refs = append(refs, ledgerRef{n.FiscalCode, n.NoticeNumber})
+		sum += n.Amount
+	}
+	return refs, sum
 }
 
 // check holds a request against the OpenAPI's limits.
@@ -59,6 +82,21 @@ func (r *redirectRequest) check(psp string) error {
 		return errors.New("touchpoint: CHECKOUT or IO")
 	case r.PAName != nil && (*r.PAName == "" || utf8.RuneCountInString(*r.PAName) > 70):
 		return errors.New("paName: 1 to 70 characters")
+	case len(r.Notices) > 5:
+		return errors.New("notices: at most 5")
+	}
+	var sum money.Cents
+	for i, n := range r.Notices {
+		switch {
+		case !creditorForm.MatchString(n.FiscalCode) || !noticeForm.MatchString(n.NoticeNumber):
+			return fmt.Errorf("notices[%d]: fiscalCode of 11 digits and noticeNumber of 18", i)
+		case n.Amount < 1 || n.Amount > *r.Amount:
+			return fmt.Errorf("notices[%d].amount: euro cents, at most the whole", i)
+		}
+		sum += n.Amount
+	}
+	if sum > *r.Amount {
+		return errors.New("notices: their amounts are more than the whole")
 	}
 	return nil
 }
@@ -178,9 +216,10 @@ func (s *Server) refund(psp *psp, id, transaction string, mode Mode) (outcome st
 		return "KO"
 	}
 	p.refunded = true
+	notices, sum := p.request.booked()
 	s.ledger = append(s.ledger, entry{
-		PSP: psp.ID, Reference: p.id, Attempt: transaction, Notices: []ledgerRef{},
-		Amount: *p.request.Amount, State: "refunded", At: s.cfg.Now().UTC().Truncate(time.Microsecond),
+		PSP: psp.ID, Reference: p.id, Attempt: transaction, Notices: notices,
+		Amount: sum, State: "refunded", At: s.cfg.Now().UTC().Truncate(time.Microsecond),
 	})
 	return "OK"
 }
@@ -262,9 +301,10 @@ func (s *Server) endRedirection(p *redirection, to pageState, outcome string, mo
 	}
 	p.state = to
 	if to == pagePaid || to == pageRefused {
+		notices, sum := p.request.booked()
 		s.ledger = append(s.ledger, entry{
-			PSP: p.psp.ID, Reference: p.id, Attempt: p.request.IDTransaction, Notices: []ledgerRef{},
-			Amount: *p.request.Amount, State: ledgerState[to], At: now.UTC().Truncate(time.Microsecond),
+			PSP: p.psp.ID, Reference: p.id, Attempt: p.request.IDTransaction, Notices: notices,
+			Amount: sum, State: ledgerState[to], At: now.UTC().Truncate(time.Microsecond),
 		})
 	}
 	if outcome == "" {

@@ -208,6 +208,36 @@ func TestRedirectLedger(t *testing.T) {
 	}
 }
 
+// A gateway that names the notices has them in the ledger, without the fee.
+func TestRedirectLedgerNamesNotices(t *testing.T) {
+	t.Parallel()
+	e, _ := startRedirect(t, nil)
+	notices := `,"notices":[{"fiscalCode":"80014480828","noticeNumber":"301202600000004244","amount":650},{"fiscalCode":"80015010723","noticeNumber":"302202600000004224","amount":1000}]}`
+	order := strings.TrimSuffix(goodOrder, "}") + notices
+	resp, text, err := e.redirections("BANCATRE", pageSecret, order)
+	var o opened
+	if err != nil || resp.StatusCode != 200 || json.Unmarshal([]byte(text), &o) != nil {
+		t.Fatalf("POST /redirections: %v %s", err, text)
+	}
+	e.press(o.URL, "paga")
+	e.settled()
+	_, text = e.do("GET", e.url+"/ledger", "", "")
+	want := `"notices":[{"school":"80014480828","number":"301202600000004244"},{"school":"80015010723","number":"302202600000004224"}],"amount_cents":1650,"state":"taken"`
+	if !strings.Contains(text, want) {
+		t.Errorf("ledger %s\nwants  %s", text, want)
+	}
+	for name, wrong := range map[string]string{
+		"no creditor":         strings.Replace(order, "80014480828", "8001448082", 1),
+		"no notice number":    strings.Replace(order, "301202600000004244", "30120260000000424", 1),
+		"nothing":             strings.Replace(order, `"amount":650`, `"amount":0`, 1),
+		"more than the whole": strings.Replace(order, `"amount":650`, `"amount":751`, 1),
+	} {
+		if resp, text, err := e.redirections("BANCATRE", pageSecret, wrong); err != nil || resp.StatusCode != 400 {
+			t.Errorf("%s: %s %v, want 400", name, text, err)
+		}
+	}
+}
+
 func TestRedirectExpires(t *testing.T) {
 	t.Parallel()
 	e, l := startRedirect(t, nil)

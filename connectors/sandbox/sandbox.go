@@ -153,7 +153,7 @@ type entry struct {
 	PSP       gateway.PSPID `json:"psp"`
 	Reference string        `json:"reference"`
 	Cart      string        `json:"cart,omitempty"`    // idCart
-	Attempt   string        `json:"attempt,omitempty"` // idTransaction, where the PSP knows no cart and no notices
+	Attempt   string        `json:"attempt,omitempty"` // idTransaction, where the PSP knows no cart
 	Notices   []ledgerRef   `json:"notices"`
 	Amount    money.Cents   `json:"amount_cents"` // without the fee; with it where the PSP knows no notices
 	State     string        `json:"state"`        // taken, refused; refunded: given back, beside the line that it was taken
