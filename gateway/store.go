@@ -272,6 +272,7 @@ type Tx interface {
 	ImportTx
 	CampaignTx
 	PrintTx
+	SealTx
 	// Audits lists the audit trail of a school, newest first; of the empty school
 	// what belongs to the installation.
 	Audits(school SchoolCode, f AuditFilter) ([]Audit, error)

@@ -73,6 +73,9 @@ func commands() []command {
 		{name: "aca", help: "keep pagoPA's archive of notices", subs: []command{
 			{name: "sync", args: "[--school CF]", help: "have the archive told of open notices that it does not have", run: acaSync},
 		}},
+		{name: "receipts", help: "look after the receipts that are kept", subs: []command{
+			{name: "verify", args: "[--school CF] [--against FILE]", help: "walk the chains that receipts are sealed in, and open every one", run: receiptsVerify},
+		}},
 		{name: "outbox", help: "look after messages that were given up", subs: []command{
 			{name: "parked", args: "[--kind KIND]", help: "list them", run: outboxParked},
 			{name: "retry", args: "--kind KIND [--id ID]", help: "have them tried again", run: outboxRetry},

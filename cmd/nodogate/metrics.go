@@ -66,6 +66,32 @@ func (c *attemptsCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+type sealingCollector struct {
+	node *node
+	desc *prometheus.Desc
+}
+
+func newSealingCollector(n *node) prometheus.Collector {
+	return &sealingCollector{n, prometheus.NewDesc("nodogate_receipts_unsealed_seconds", "Age of the oldest receipt that has no place in its school's chain yet; 0 when none waits.", nil, nil)}
+}
+
+func (c *sealingCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+func (c *sealingCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
+	defer cancel()
+	since, err := c.node.store.UnsealedSince(ctx)
+	if err != nil {
+		c.node.log.Warn("age of unsealed receipts", "err", err)
+		return
+	}
+	var age time.Duration
+	if !since.IsZero() {
+		age = max(0, c.node.clock.Now().Sub(since))
+	}
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, age.Seconds())
+}
+
 type outboxCollector struct {
 	node                             *node
 	pending, oldest, parked, refused *prometheus.Desc

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -323,7 +324,51 @@ func TestReceiptsSurviveSIGKILL(t *testing.T) {
 					acknowledged[n] = true
 				}
 			}
+			// The chain is whole, however often its sealer was killed.
+			api := newAPI(t, g.public, credentials)
+			for deadline := time.Now().Add(30 * time.Second); ; {
+				var list struct {
+					Items []struct{ Seal *struct{ Sequence int } } `json:"items"`
+				}
+				api.call(http.MethodGet, "/api/v1/schools/80014480828/receipts?limit=500", nil, &list)
+				if len(list.Items) == rounds*each && !slices.ContainsFunc(list.Items, func(r struct{ Seal *struct{ Sequence int } }) bool { return r.Seal == nil }) {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("receipts are not sealed after 30 s")
+				}
+			}
 			g.stop(t)
+			type head struct {
+				School            string
+				Sequence, Waiting int
+				Hash              string
+			}
+			var heads []head
+			out := mustExecute(t, dir, env, "receipts", "verify", "--json")
+			if err := json.Unmarshal([]byte(out), &heads); err != nil || len(heads) != 1 || heads[0].Sequence != rounds*each || heads[0].Waiting != 0 {
+				t.Fatalf("receipts verify: %s, %v; want %d sealed", out, err, rounds*each)
+			}
+			file := filepath.Join(dir, "heads.json")
+			for name, c := range map[string]struct {
+				text string
+				code int
+				says string
+			}{
+				"what it printed":           {out, 0, ""},
+				"a chain that was longer":   {strings.Replace(out, fmt.Sprintf(`"sequence":%d,`, rounds*each), fmt.Sprintf(`"sequence":%d,`, rounds*each+1), 1), 1, "was longer"},
+				"another hash":              {strings.Replace(out, heads[0].Hash, strings.Repeat("ab", 32), 1), 1, "another hash"},
+				"a school that is not here": {strings.Replace(out, "80014480828", "80015010723", 1), 1, "not here any more"},
+				"no heads":                  {"{}", 1, "is not what"},
+				"no hash":                   {`[{"school":"80014480828","sequence":1,"hash":"ab"}]`, 1, "64 hexadecimal"},
+			} {
+				if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if code, _, stderr := execute(t, dir, env, "receipts", "verify", "--against", file); code != c.code || !strings.Contains(stderr, c.says) {
+					t.Errorf("receipts verify against %s: exit %d, %q", name, code, stderr)
+				}
+			}
 		})
 	}
 }
@@ -358,6 +403,8 @@ func TestCommandLine(t *testing.T) {
 		{"client with an unknown scope", "client add --school 80014480828 --name x --scopes all", 2, "--scopes"},
 		{"revoke an unknown client", "client revoke nobody", 1, "not found"},
 		{"migrate without a word", "migrate", 2, "up|status"},
+		{"receipts without a word", "receipts", 2, "verify"},
+		{"receipts of an unknown school", "receipts verify --school 80014480828", 1, "no school"},
 		{"nobody is healthy here", "healthcheck", 1, "not ready"},
 	} {
 		code, _, stderr := execute(t, dir, nil, strings.Fields(tc.args)...)

@@ -146,7 +146,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	}
 	n.reg.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		buildInfo(), newAttemptsCollector(n), newOutboxCollector(n),
+		buildInfo(), newAttemptsCollector(n), newOutboxCollector(n), newSealingCollector(n),
 	)
 	fees, err := n.newFees()
 	if err != nil {
@@ -406,6 +406,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.imports.Run(ctx) })
 	g.Go(func() error { return n.printer.Run(ctx) })
 	g.Go(func() error { n.poll(ctx); return nil })
+	g.Go(func() error { n.seal(ctx); return nil })
 	if n.hints != nil {
 		g.Go(func() error { n.hints.Run(ctx); return nil })
 	}
@@ -507,6 +508,26 @@ func (n *node) poll(ctx context.Context) {
 			n.log.Error("ask PSPs for refunds", "err", err)
 		}
 		cancel()
+	}
+}
+
+// seal keeps the chains of receipts at most a second behind.
+func (n *node) seal(ctx context.Context) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n.do(ctx, "seal receipts", func(ctx context.Context) error {
+			for {
+				if count, more, err := n.service.SealReceipts(ctx); err != nil || !more || count == 0 {
+					return err
+				}
+			}
+		})
 	}
 }
 

@@ -79,6 +79,18 @@ SELECT s.code, ''
   FROM schools s
   LEFT JOIN data_keys k ON k.owner = s.code
  WHERE k.owner IS NULL`},
+	{"I6: a receipt is sealed, or waits for it", `
+SELECT r.school, r.id
+  FROM receipts r
+  LEFT JOIN seals s ON s.school = r.school AND s.receipt = r.id
+  LEFT JOIN unsealed u ON u.school = r.school AND u.receipt = r.id
+ WHERE (s.receipt IS NULL) = (u.receipt IS NULL)`},
+	{"I6: a chain of seals has no gap, and seals what is there", `
+SELECT s.school, s.receipt
+  FROM seals s
+  JOIN receipts r ON r.school = s.school AND r.id = s.receipt
+  LEFT JOIN seals p ON p.school = s.school AND p.sequence = s.sequence - 1
+ WHERE s.digest <> r.digest OR s.sequence > 1 AND (p.hash IS NULL OR p.hash <> s.previous)`},
 	{"I8: what a receipt did to a notice stands in its history", `
 SELECT r.school, r.id
   FROM receipts r

@@ -18,6 +18,7 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/store"
 	"github.com/nodogate/nodogate/iuv"
+	"github.com/nodogate/nodogate/receipts"
 )
 
 // What must hold when things fail, come at once, or are attacked.
@@ -449,6 +450,7 @@ func onlyAdded(w world) {
 		`UPDATE evidence SET kind = 'syntax'`, `DELETE FROM evidence`,
 		`UPDATE events SET actor_name = 'x'`, `DELETE FROM events`,
 		`UPDATE audit SET object = 'x'`, `DELETE FROM audit`,
+		`UPDATE seals SET sequence = 9`, `DELETE FROM seals`,
 	} {
 		if _, err := db.ExecContext(w.Context(), statement); err == nil || !strings.Contains(err.Error(), "only added") {
 			w.Errorf("%s = %v, want a refusal", statement, err)
@@ -458,8 +460,8 @@ func onlyAdded(w world) {
 
 // fill writes a row with personal data into every table that can hold some.
 func fill(w world) {
-	n := notice(schoolA, 1)
-	w.add(n)
+	n, m := notice(schoolA, 1), notice(schoolA, 7)
+	w.add(n, m)
 	if _, err := w.Lease(w.Context(), string(schoolA), seg, 1); err != nil {
 		w.Fatal(err)
 	}
@@ -468,7 +470,8 @@ func fill(w world) {
 	acc := account("acc-1", "laura.bianchi", payerCode)
 	w.update(func(tx gateway.Tx) error {
 		return errors.Join(
-			settle(tx, n, receipt(n, "r-1")),
+			settle(tx, n, receipt(n, "r-1")), settle(tx, m, receipt(m, "r-7")),
+			tx.AppendSeals(receipts.Link{School: string(schoolA), Sequence: 1, Receipt: "r-1", Digest: receipt(n, "r-1").Digest}),
 			tx.InsertEvidence(gateway.Evidence{ID: "e-1", Kind: gateway.EvidenceSyntax, Raw: []byte("<a>RSSMRA80A01H501U</a>"), Received: Now()}),
 			tx.InsertRefund(gateway.Refund{School: schoolA, ID: "f-1", Receipt: "r-1", Amount: 1, Reason: "di Mario", Holder: "Laura Bianchi", State: gateway.RefundRequested, CreatedAt: Now(), ChangedAt: Now(), Version: 1}),
 			tx.InsertCart(cart("c-1", n)), tx.InsertAttempt(attempt("a-1", "c-1"), refs(1)),
@@ -600,7 +603,7 @@ func noPlaintext(w world) {
 		}
 	}
 	for name := range w.tables() {
-		if table, _, _ := strings.Cut(name, "."); !filled[table] && table != "seals" {
+		if table, _, _ := strings.Cut(name, "."); !filled[table] {
 			w.Errorf("table %s is empty: fill it in this test", table)
 			filled[table] = true
 		}

@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -46,7 +45,9 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Events", events},
 		{"Receipts", receiptsKept},
 		{"ReceiptFilter", receiptFilter},
-		{"Seal", seal},
+		{"Seals", seals},
+		{"SealersRace", sealersRace},
+		{"SealsSeeBreaks", sealsSeeBreaks},
 		{"Evidence", evidence},
 		{"Refunds", refunds},
 		{"PSPRefunds", pspRefunds},
@@ -624,18 +625,6 @@ func receiptFilter(w world) {
 	}
 	none := read(w, func(tx gateway.Tx) ([]gateway.Receipt, error) { return tx.Receipts(schoolB, gateway.ReceiptFilter{}) })
 	equal(w, "another school's receipts", len(none), 0)
-}
-
-func seal(w world) {
-	n := notice(schoolA, 1)
-	w.add(n)
-	w.update(func(tx gateway.Tx) error { return settle(tx, n, receipt(n, "r-1")) })
-	hash := bytes.Repeat([]byte{7}, 32)
-	if _, err := w.raw().ExecContext(w.Context(), `INSERT INTO seals (school, sequence, receipt, digest, previous, hash) VALUES ($1, 1, 'r-1', $2, $2, $2)`, string(schoolA), hash); err != nil {
-		w.Fatal(err)
-	}
-	got := read(w, func(tx gateway.Tx) (gateway.Receipt, error) { return tx.Receipt(schoolA, "r-1") })
-	equal(w, "Seal", got.Seal, &gateway.Seal{Sequence: 1, Hash: [32]byte(hash)})
 }
 
 func evidence(w world) {
