@@ -69,6 +69,12 @@ type config struct {
 	ACAURL string `env:"NODOGATE_ACA_URL"`
 	ACAKey string `env:"NODOGATE_ACA_KEY" secret:"all"`
 
+	// AppIOKey is the key of the App IO service of schools that have none of
+	// their own in the file AppIOKeys; without both nobody is told in the app.
+	AppIOURL  string `env:"NODOGATE_APPIO_URL" envDefault:"https://api.io.pagopa.it/api/v1"`
+	AppIOKey  string `env:"NODOGATE_APPIO_KEY" secret:"all"`
+	AppIOKeys string `env:"NODOGATE_APPIO_KEYS"`
+
 	// OIDC is the file of the OpenID providers that families may enter with.
 	OIDC string `env:"NODOGATE_OIDC"`
 	// identities stand in for the file, in the demo.
@@ -322,6 +328,9 @@ func (cfg config) checkServe() error {
 		}
 	case cfg.AFMKey != "":
 		add("NODOGATE_AFM_KEY goes with NODOGATE_AFM_URL")
+	}
+	if _, err := cfg.appIO(); err != nil {
+		add("%w", err)
 	}
 	if cfg.HelpMail != "" {
 		if a, err := mail.ParseAddress(cfg.HelpMail); err != nil || a.Address != cfg.HelpMail {

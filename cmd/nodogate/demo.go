@@ -84,6 +84,9 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 	if cfg.AFMURL == "" && cfg.AllowPrivate {
 		cfg.AFMURL, cfg.AFMKey = sandboxURL+"/afm", "the-sandbox-has-no-secrets"
 	}
+	if cfg.AppIOKey == "" && cfg.AppIOKeys == "" && cfg.AllowPrivate {
+		cfg.AppIOURL, cfg.AppIOKey = sandboxURL+"/appio/api/v1", "the-sandbox-has-no-secrets"
+	}
 	if cfg.OIDC == "" && cfg.AllowPrivate {
 		cfg.identities = demoIdentities(&url.URL{Scheme: "http", Host: other.Addr().String()})
 	}

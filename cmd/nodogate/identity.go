@@ -64,11 +64,12 @@ func demoIdentities(sandboxURL *url.URL) []oidc.Entry {
 	return list
 }
 
-// demoPeople can enter with SPID and CIE in the demo. Sara has no pupil.
+// demoPeople can enter with SPID and CIE in the demo, and have App IO, where Lucia
+// wants no messages. Sara has no pupil.
 func demoPeople() []sandbox.Person {
 	var list []sandbox.Person
 	for _, p := range []person{mario, lucia, {"Sara", "Neri", time.Date(1990, 3, 8, 0, 0, 0, 0, time.UTC), true, "E202"}} {
-		list = append(list, sandbox.Person{Code: p.code(), FirstName: p.first, LastName: p.last, Email: mailOf(p)})
+		list = append(list, sandbox.Person{Code: p.code(), FirstName: p.first, LastName: p.last, Email: mailOf(p), App: true, Muted: p == lucia})
 	}
 	return list
 }

@@ -120,7 +120,7 @@ func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 		c.node.log.Warn("outbox figures", "err", err)
 		return
 	}
-	for _, kind := range []string{"event", "mail", "aca", "webhook"} {
+	for _, kind := range outboxKinds {
 		if _, waiting := stats[kind]; !waiting {
 			stats[kind] = store.OutboxStat{}
 		}

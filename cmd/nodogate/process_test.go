@@ -445,12 +445,12 @@ func TestConfiguration(t *testing.T) {
 	out := mustExecute(t, dir, []string{
 		"NODOGATE_CONFIG=" + file, "NODOGATE_HELP_TEXT=from the variable", "NODOGATE_PEER_KEY=very-secret-peer-key",
 		"NODOGATE_ACA_URL=https://api.platform.pagopa.it/aca/v1", "NODOGATE_ACA_KEY=very-secret-archive-key",
-		"NODOGATE_AFM_URL=https://api.platform.pagopa.it/afm/calculator-service/v2", "NODOGATE_AFM_KEY=very-secret-calculator-key",
+		"NODOGATE_AFM_URL=https://api.platform.pagopa.it/afm/calculator-service/v2", "NODOGATE_AFM_KEY=very-secret-calculator-key", "NODOGATE_APPIO_KEY=very-secret-app-key",
 		"NODOGATE_DATABASE_URL=postgres://nodogate:hunter2@db.example/nodogate", "NODOGATE_REDIS_URL=redis://:hunter2@cache.example:6379",
 	}, "serve", "--print-config")
 	for _, want := range []string{
 		"NODOGATE_HELP_TEXT=from the variable\n", "NODOGATE_BROKER=80014480828\n", "NODOGATE_FACES=creditor\n",
-		"NODOGATE_PEER_KEY=***\n", "NODOGATE_ACA_URL=https://api.platform.pagopa.it/aca/v1\n", "NODOGATE_ACA_KEY=***\n", "NODOGATE_AFM_KEY=***\n", "NODOGATE_DATABASE_URL=postgres://nodogate:***@db.example/nodogate\n", "NODOGATE_SECRET_FILE=data/secret\n",
+		"NODOGATE_PEER_KEY=***\n", "NODOGATE_ACA_URL=https://api.platform.pagopa.it/aca/v1\n", "NODOGATE_ACA_KEY=***\n", "NODOGATE_AFM_KEY=***\n", "NODOGATE_APPIO_URL=https://api.io.pagopa.it/api/v1\n", "NODOGATE_APPIO_KEY=***\n", "NODOGATE_DATABASE_URL=postgres://nodogate:***@db.example/nodogate\n", "NODOGATE_SECRET_FILE=data/secret\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("--print-config lacks %q:\n%s", want, out)

@@ -328,8 +328,12 @@ func (n *node) newOutbox() (*notify.Worker, error) {
 		}
 		archive = a
 	}
+	app, err := n.cfg.appIO()
+	if err != nil {
+		return nil, err
+	}
 	return notify.New(notify.Config{
-		Outbox: n.store, Service: n.service, Mailer: mailer, From: from, Archive: archive, AllowPrivate: n.cfg.AllowPrivate, Log: n.log, Reg: n.reg,
+		Outbox: n.store, Service: n.service, Mailer: mailer, From: from, Archive: archive, AppIO: app, AllowPrivate: n.cfg.AllowPrivate, Log: n.log, Reg: n.reg,
 	})
 }
 

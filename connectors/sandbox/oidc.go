@@ -27,10 +27,13 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 )
 
-// Person is an invented person who can enter with SPID or CIE.
+// Person is an invented person who can enter with SPID or CIE, and may have App
+// IO.
 type Person struct {
 	Code                       gateway.FiscalCode
 	FirstName, LastName, Email string
+	App                        bool // has App IO
+	Muted                      bool // and wants no messages of the school in it
 }
 
 // ClientID is the client of the OpenID providers.

@@ -4,7 +4,7 @@
 // tests: pagoPA Checkout, the PSPs behind it, and the node that asks the
 // creditor about a notice and sends it the receipts; and PSPs with a page of
 // their own, which call the gateway back; and pagoPA's archive of notices and fee
-// calculator; and the OpenID providers of SPID and CIE. It speaks over HTTP only, as they do, and can be told to break in the ways they break.
+// calculator; and the OpenID providers of SPID and CIE; and App IO. It speaks over HTTP only, as they do, and can be told to break in the ways they break.
 //
 // Everything is in memory and ends with the process; no money moves.
 //
@@ -125,6 +125,7 @@ type Server struct {
 	ledger       []entry
 	archive      archive
 	calculator   Mode // of the fee calculator
+	phone        phone
 	identities   []*identities
 }
 
@@ -195,10 +196,11 @@ func New(cfg Config) (*Server, error) {
 		bulletins:    make(map[string]*bulletin),
 		positions:    make(map[notice]*position),
 		calculator:   ModeOK,
+		phone:        phone{mode: ModeOK},
 		archive:      archive{mode: ModeOK, positions: make(map[notice]*archived)},
 	}
 	for _, p := range cfg.PSPs {
-		if s.psps[p.ID] != nil || p.ID == ArchiveID || p.ID == CalculatorID {
+		if s.psps[p.ID] != nil || p.ID == ArchiveID || p.ID == CalculatorID || p.ID == AppID {
 			return nil, fmt.Errorf("sandbox: psp %s is listed twice", p.ID)
 		}
 		key, err := cfg.secretOf(p)
@@ -216,6 +218,10 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("POST /afm/fees", s.postFees)
 	s.mux.HandleFunc("POST /aca/paCreatePosition", s.postPosition)
 	s.mux.HandleFunc("GET /aca/positions", s.showPositions)
+	s.mux.HandleFunc("POST /appio/api/v1/profiles", s.postProfile)
+	s.mux.HandleFunc("POST /appio/api/v1/messages", s.postMessage)
+	s.mux.HandleFunc("GET /appio/messages", s.showMessages)
+	s.mux.HandleFunc("GET /appio", s.showPhone)
 	s.mux.HandleFunc("POST /{psp}/checkout/ec/v1/carts", s.postCarts)
 	s.mux.HandleFunc("GET /{psp}/pagina/{id}", s.showPage)
 	s.mux.HandleFunc("POST /{psp}/pagina/{id}", s.pressButton)
@@ -379,6 +385,9 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		return
 	case CalculatorID:
 		s.controlCalculator(w, in.Mode)
+		return
+	case AppID:
+		s.controlPhone(w, in.Mode)
 		return
 	}
 	if !slices.Contains(Modes, in.Mode) {

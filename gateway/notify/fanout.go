@@ -14,15 +14,15 @@ import (
 	"github.com/nodogate/nodogate/iuv"
 )
 
-// mailFor says which events families are told of, and with which mail.
+// mailFor says which events families are told of, and with which words.
 var mailFor = map[gateway.EventKind]string{
 	gateway.EventNoticeIssued: templateIssued,
 	gateway.EventNoticePaid:   templatePaid,
 	gateway.EventNoticeDue:    templateReminder,
 }
 
-// mailPayload is the JSON of an outbox row of kind "mail". It holds ids only:
-// the address is looked up when the mail is sent.
+// mailPayload is the JSON of an outbox row of kind "mail" or "appio". It holds ids
+// only: address and code are looked up when it is sent.
 type mailPayload struct {
 	Template string             `json:"template"`
 	School   gateway.SchoolCode `json:"school"`
@@ -46,11 +46,11 @@ func (w *Worker) fanOut(ctx context.Context, m gateway.Message) ([]gateway.Messa
 		template = templateRefunded // before that it is the school's own matter
 	}
 	if template != "" {
-		mails, err := w.mailsOf(ctx, m, e, template)
+		told, err := w.toldOf(ctx, m, e, template)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, mails...)
+		list = append(list, told...)
 	}
 	if w.cfg.Archive != nil && changesNotice(e) {
 		update, err := w.updateOf(m, e)
@@ -72,9 +72,10 @@ func number(e gateway.EventPayload) (iuv.Number, error) {
 	return n, nil
 }
 
-// mailsOf makes one mail for each payer of the notice who has an address. A
-// family that gets many notices at once gets as many mails.
-func (w *Worker) mailsOf(ctx context.Context, m gateway.Message, e gateway.EventPayload, template string) ([]gateway.Message, error) {
+// toldOf makes one mail for each payer of the notice who has an address, and one
+// message in App IO for each who has a code, where the school has a key. A family
+// that gets many notices at once gets as many of them.
+func (w *Worker) toldOf(ctx context.Context, m gateway.Message, e gateway.EventPayload, template string) ([]gateway.Message, error) {
 	number, err := number(e)
 	if err != nil {
 		return nil, err
@@ -83,22 +84,28 @@ func (w *Worker) mailsOf(ctx context.Context, m gateway.Message, e gateway.Event
 	if err != nil {
 		return nil, err
 	}
+	_, app, hasApp := w.cfg.AppIO.key(e.School)
 	var list []gateway.Message
 	for _, p := range payers {
-		if p.Email == "" {
-			continue
-		}
 		payload, err := json.Marshal(mailPayload{Template: template, School: e.School, Number: number, Payer: p.ID, Receipt: e.Receipt, Refund: e.Refund})
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, gateway.Message{
-			ID: derivedID(m.ID, p.ID), School: e.School, Kind: kindMail,
-			// So that a payer is told of one notice in order, and the mail of one
+		next := gateway.Message{
+			School: e.School,
+			// So that a payer is told of one notice in order, and what tells one
 			// waits for nobody else's.
 			Aggregate: string(e.School) + "/" + number.String() + "/" + p.ID,
 			Payload:   payload, At: w.cfg.Service.Now(),
-		})
+		}
+		if p.Email != "" {
+			next.ID, next.Kind = derivedID(m.ID, p.ID), kindMail
+			list = append(list, next)
+		}
+		if hasApp && len(p.Code) == appCodeLength {
+			next.ID, next.Kind, next.Target = derivedID(m.ID, kindApp+"/"+p.ID), kindApp, app
+			list = append(list, next)
+		}
 	}
 	return list, nil
 }

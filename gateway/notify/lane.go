@@ -19,58 +19,73 @@ type lane struct {
 	// receiver that is away does not use up the tries of all that waits for it.
 	rests bool
 	wake  chan struct{} // holds one; nil where others look after the lane
-	busy  atomic.Bool   // of a webhook's: somebody is at it
+	busy  atomic.Bool   // of a crowd's: somebody is at it
 
 	mu       sync.Mutex // guards what follows
 	failures int        // in a row
 	until    time.Time  // it rests until then
 }
 
-// hookLanes are the lanes of the webhooks that messages wait for, another first
+// crowd is the lanes of a kind of messages that have a receiver each: another
+// one's trouble is none of theirs.
+type crowd struct {
+	kind string
+	wake chan struct{} // holds one
+
+	mu    sync.Mutex       // guards what follows
+	lanes map[string]*lane // of the receivers that messages wait for
+	turn  int              // which of them begins
+}
+
+func newCrowd(kind string) *crowd {
+	return &crowd{kind: kind, wake: make(chan struct{}, 1), lanes: map[string]*lane{}}
+}
+
+// waiting are the lanes of the receivers that messages wait for, another first
 // each time. What is not waited for any more is forgotten.
-func (w *Worker) hookLanes(ctx context.Context) ([]*lane, error) {
-	targets, err := w.cfg.Outbox.Targets(ctx, kindWebhook)
+func (c *crowd) waiting(ctx context.Context, outbox Outbox) ([]*lane, error) {
+	targets, err := outbox.Targets(ctx, c.kind)
 	if err != nil {
 		return nil, err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	waiting := make(map[string]*lane, len(targets))
 	list := make([]*lane, len(targets))
 	for i, target := range targets {
-		l := w.hooks[target]
+		l := c.lanes[target]
 		if l == nil {
-			l = &lane{kind: kindWebhook, target: target, rests: true}
+			l = &lane{kind: c.kind, target: target, rests: true}
 		}
 		list[i], waiting[target] = l, l
 	}
-	for target, l := range w.hooks {
+	for target, l := range c.lanes {
 		if waiting[target] == nil && l.busy.Load() {
 			waiting[target] = l // it is at its last messages
 		}
 	}
-	w.hooks = waiting
+	c.lanes = waiting
 	if len(list) > 0 {
-		w.turn++
-		from := w.turn % len(list)
+		c.turn++
+		from := c.turn % len(list)
 		list = slices.Concat(list[from:], list[:from])
 	}
 	return list, nil
 }
 
-// hooksAtOnce is how many webhooks are called at once.
-const hooksAtOnce = 32
+// crowdAtOnce is how many receivers of a kind are called at once.
+const crowdAtOnce = 32
 
-// runHooks works the webhooks until ctx ends, each by itself: the slow ones keep
+// runCrowd works the receivers until ctx ends, each by itself: the slow ones keep
 // their own messages waiting.
-func (w *Worker) runHooks(ctx context.Context) {
+func (w *Worker) runCrowd(ctx context.Context, c *crowd) {
 	var g sync.WaitGroup
 	defer g.Wait()
-	free := make(chan struct{}, hooksAtOnce)
+	free := make(chan struct{}, crowdAtOnce)
 	for ctx.Err() == nil {
-		lanes, err := w.hookLanes(ctx)
+		lanes, err := c.waiting(ctx, w.cfg.Outbox)
 		if err != nil && ctx.Err() == nil {
-			w.cfg.Log.Error("deliver the outbox", "kind", kindWebhook, "err", err)
+			w.cfg.Log.Error("deliver the outbox", "kind", c.kind, "err", err)
 		}
 		for _, l := range lanes {
 			if !l.busy.CompareAndSwap(false, true) {
@@ -85,18 +100,18 @@ func (w *Worker) runHooks(ctx context.Context) {
 			g.Go(func() {
 				n, err := w.claimAndWork(ctx, l)
 				if err != nil && ctx.Err() == nil {
-					w.cfg.Log.Error("deliver the outbox", "kind", kindWebhook, "err", err)
+					w.cfg.Log.Error("deliver the outbox", "kind", c.kind, "err", err)
 				}
 				l.busy.Store(false)
 				<-free
 				if n > 0 && err == nil {
-					rouse(w.wakeHooks) // there may be more
+					rouse(c.wake) // there may be more
 				}
 			})
 		}
 		select {
 		case <-ctx.Done():
-		case <-w.wakeHooks:
+		case <-c.wake:
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (w *Worker) sendMail(ctx context.Context, m gateway.Message, template *stri
 	if lang == "" {
 		lang = payers[i].Language
 	}
-	f, err := w.facts(ctx, p, pupil)
+	f, _, err := w.facts(ctx, p, pupil)
 	if err != nil || f == nil {
 		return dropped, err
 	}
@@ -174,15 +174,16 @@ type facts struct {
 }
 
 // facts are nil when there is nothing to tell any more: nobody is asked to pay
-// what was paid, cancelled or has expired since.
-func (w *Worker) facts(ctx context.Context, p mailPayload, pupil gateway.Pupil) (*facts, error) {
+// what was paid, cancelled or has expired since. With them comes the notice that
+// they are of.
+func (w *Worker) facts(ctx context.Context, p mailPayload, pupil gateway.Pupil) (*facts, gateway.Notice, error) {
 	school, err := w.cfg.Service.School(ctx, p.School)
 	if err != nil {
-		return nil, fmt.Errorf("school: %w", err)
+		return nil, gateway.Notice{}, fmt.Errorf("school: %w", err)
 	}
 	n, err := w.cfg.Service.Notice(ctx, p.School, p.Number)
 	if err != nil {
-		return nil, fmt.Errorf("notice: %w", err)
+		return nil, gateway.Notice{}, fmt.Errorf("notice: %w", err)
 	}
 	help := school.HelpText
 	if help == "" {
@@ -197,28 +198,28 @@ func (w *Worker) facts(ctx context.Context, p mailPayload, pupil gateway.Pupil) 
 	switch p.Template {
 	case templateIssued, templateReminder:
 		if n.Payable(w.cfg.Service.Now()) != nil {
-			return nil, nil
+			return nil, n, nil
 		}
 		if p.Template == templateReminder && n.Payment != nil {
-			return nil, nil // it is being paid
+			return nil, n, nil // it is being paid
 		}
-		return &f, nil
+		return &f, n, nil
 	case templateRefunded:
 		r, err := w.cfg.Service.Refund(ctx, p.School, p.Refund)
 		if err != nil {
-			return nil, fmt.Errorf("refund: %w", err)
+			return nil, gateway.Notice{}, fmt.Errorf("refund: %w", err)
 		}
 		f.Amount, f.Refunded = r.Amount, true
-		return &f, nil
+		return &f, n, nil
 	}
 	r, err := w.cfg.Service.Receipt(ctx, p.School, p.Receipt)
 	if err != nil {
-		return nil, fmt.Errorf("receipt: %w", err)
+		return nil, gateway.Notice{}, fmt.Errorf("receipt: %w", err)
 	}
 	f.Amount = r.Content.Amount // what was paid, not what was asked for
 	f.PaidDate = gateway.DateIn(n.PaidAt)
 	f.Link = w.cfg.Service.PublicURL("/pagamenti/" + string(p.School) + "/" + p.Receipt)
-	return &f, nil
+	return &f, n, nil
 }
 
 // oneLine keeps a text from breaking out of its line, in a header or in a mail.
@@ -334,6 +335,14 @@ func (s *speaker) frame(name string) view {
 }
 
 func (l language) noticeMail(name string, f *facts, m *Mail) error {
+	v, err := l.noticeView(name, f)
+	if err != nil {
+		return err
+	}
+	return l.write(v, m)
+}
+
+func (l language) noticeView(name string, f *facts) (view, error) {
 	f.Due = l.day(f.DueDate)
 	s := &speaker{l: l, data: f}
 	v := s.frame(name)
@@ -363,10 +372,7 @@ func (l language) noticeMail(name string, f *facts, m *Mail) error {
 	add("school", f.School)
 	add("school_code", f.SchoolCode)
 	v.Footer = []string{s.say("why"), s.say("automatic")}
-	if s.err != nil {
-		return s.err
-	}
-	return l.write(v, m)
+	return v, s.err
 }
 
 func (l language) accountMail(name gateway.AccountMail, f gateway.AccountMailFacts, m *Mail) error {

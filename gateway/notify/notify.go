@@ -2,12 +2,13 @@
 
 // Package notify delivers the outbox. A row of kind "event" is turned into the
 // messages that tell of it: a row of kind "mail" is sent to a family, one of
-// kind "aca" brings pagoPA's archive of notices up to date, one of kind "webhook"
-// calls a program of the school.
+// kind "appio" reaches it in the state's app, one of kind "aca" brings pagoPA's
+// archive of notices up to date, one of kind "webhook" calls a program of the
+// school.
 //
 // Rows are claimed, so any number of processes may run a Worker over one store.
-// Each kind, and each webhook, is worked on its own: what hangs in one holds up
-// no other.
+// Each kind, each webhook, and each key of App IO, is worked on its own: what
+// hangs in one holds up no other.
 // How messages are kept and claimed is the store's business, when they arise the
 // domain's.
 //
@@ -25,7 +26,6 @@ import (
 	"net/mail"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +40,7 @@ import (
 const (
 	kindEvent   = "event"
 	kindMail    = "mail"
+	kindApp     = "appio"
 	kindArchive = "aca"
 	kindWebhook = "webhook"
 )
@@ -78,6 +79,7 @@ type Config struct {
 	Mailer  Mailer
 	From    string   // sender of all mails: no-reply@pagamenti.example
 	Archive *Archive // nil: notices are not mirrored
+	AppIO   *AppIO   // nil: nobody is told in App IO
 	// AllowPrivate lets webhooks be on private addresses, and on http.
 	AllowPrivate bool
 	Log          *slog.Logger          // nil: silent
@@ -97,16 +99,13 @@ type Worker struct {
 	lanes []*lane
 
 	hooksHTTP *http.Client
-	wakeHooks chan struct{} // holds one
+	crowds    []*crowd
 
 	mails    *prometheus.CounterVec
 	archived *prometheus.CounterVec
 	called   *prometheus.CounterVec
+	app      *prometheus.CounterVec
 	took     prometheus.Histogram
-
-	mu    sync.Mutex       // guards what follows
-	hooks map[string]*lane // of the webhooks that messages wait for
-	turn  int              // which of them begins
 }
 
 // New makes a Worker. It starts nothing; Run does.
@@ -139,16 +138,21 @@ func New(cfg Config) (*Worker, error) {
 		called: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nodogate_webhook_deliveries_total", Help: "Calls of webhooks, by what became of the try.",
 		}, []string{"outcome"}),
+		app: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nodogate_appio_messages_total", Help: "Messages in App IO, by template and by what became of the try.",
+		}, []string{"template", "outcome"}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "nodogate_webhook_duration_seconds", Help: "Time that webhooks take to answer.", Buckets: prometheus.DefBuckets,
 		}),
 		hooksHTTP: egress.Client(atOnce, cfg.AllowPrivate),
-		wakeHooks: make(chan struct{}, 1),
-		hooks:     map[string]*lane{},
+		crowds:    []*crowd{newCrowd(kindWebhook)},
 	}
 	w.lanes = []*lane{{kind: kindEvent, wake: make(chan struct{}, 1)}, {kind: kindMail, wake: make(chan struct{}, 1)}}
 	if cfg.Archive != nil {
 		w.lanes = append(w.lanes, &lane{kind: kindArchive, rests: true, wake: make(chan struct{}, 1)})
+	}
+	if cfg.AppIO != nil {
+		w.crowds = append(w.crowds, newCrowd(kindApp))
 	}
 	// Every series exists from the start: an alarm on an increase would miss the
 	// first of a series that appears with the value 1.
@@ -156,12 +160,18 @@ func New(cfg Config) (*Worker, error) {
 		for _, t := range append(templateNames, templateUnknown) {
 			w.mails.WithLabelValues(t, string(o))
 		}
+		for _, t := range append(noticeMails, templateUnknown) {
+			w.app.WithLabelValues(t, string(o))
+		}
 		w.archived.WithLabelValues(string(o))
 		w.called.WithLabelValues(string(o))
 	}
 	w.archived.WithLabelValues(string(refused))
+	for _, t := range noticeMails {
+		w.app.WithLabelValues(t, string(refused))
+	}
 	if cfg.Reg != nil {
-		cfg.Reg.MustRegister(w.mails, w.archived, w.called, w.took)
+		cfg.Reg.MustRegister(w.mails, w.app, w.archived, w.called, w.took)
 	}
 	return w, nil
 }
@@ -182,10 +192,12 @@ func (w *Worker) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	g.Go(func() error {
-		w.runHooks(ctx)
-		return nil
-	})
+	for _, c := range w.crowds {
+		g.Go(func() error {
+			w.runCrowd(ctx, c)
+			return nil
+		})
+	}
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -201,7 +213,9 @@ func (w *Worker) wake() {
 	for _, l := range w.lanes {
 		rouse(l.wake)
 	}
-	rouse(w.wakeHooks)
+	for _, c := range w.crowds {
+		rouse(c.wake)
+	}
 }
 
 func rouse(c chan struct{}) {
@@ -245,11 +259,15 @@ func (w *Worker) Once(ctx context.Context) (int, error) {
 	var claimed []batchOf
 	var errs []error
 	total := 0
-	hooks, err := w.hookLanes(ctx)
-	if err != nil {
-		return 0, err
+	lanes := slices.Clone(w.lanes)
+	for _, c := range w.crowds {
+		waiting, err := c.waiting(ctx, w.cfg.Outbox)
+		if err != nil {
+			return 0, err
+		}
+		lanes = append(lanes, waiting...)
 	}
-	for _, l := range slices.Concat(w.lanes, hooks) {
+	for _, l := range lanes {
 		b, err := w.claim(ctx, l)
 		claimed, errs = append(claimed, b), append(errs, err)
 		total += len(b.list)
@@ -339,6 +357,8 @@ func (w *Worker) deliver(ctx context.Context, l *lane, m gateway.Claimed, leaseU
 		next, err = guard(w, m, func() ([]gateway.Message, error) { return w.fanOut(work, m.Message) })
 	case m.Kind == kindMail:
 		result, err = guard(w, m, func() (outcome, error) { return w.sendMail(work, m.Message, &template) })
+	case m.Kind == kindApp:
+		result, err = guard(w, m, func() (outcome, error) { return w.sendApp(work, m.Message, &template) })
 	case m.Kind == kindArchive:
 		result, err = guard(w, m, func() (outcome, error) { return w.mirror(work, m.Message) })
 	case m.Kind == kindWebhook:
@@ -369,12 +389,14 @@ func (w *Worker) deliver(ctx context.Context, l *lane, m gateway.Claimed, leaseU
 		w.cfg.Log.Warn("message not delivered", "id", m.ID, "kind", m.Kind, "tries", m.Tries, "again_in", wait.String(), "err", err)
 		err = w.cfg.Outbox.RetryMessage(end, m.ID, now.Add(wait))
 	}
+	if template == "" {
+		template = templateUnknown
+	}
 	switch m.Kind {
 	case kindMail:
-		if template == "" {
-			template = templateUnknown
-		}
 		w.mails.WithLabelValues(template, string(result)).Inc()
+	case kindApp:
+		w.app.WithLabelValues(template, string(result)).Inc()
 	case kindArchive:
 		w.archived.WithLabelValues(string(result)).Inc()
 	case kindWebhook:

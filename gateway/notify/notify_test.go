@@ -877,7 +877,7 @@ func TestNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	families, err := reg.Gather()
-	if err != nil || len(families) != 4 || len(families[1].GetMetric()) != 4*(len(templateNames)+1) {
+	if err != nil || len(families) != 5 || len(families[2].GetMetric()) != 4*(len(templateNames)+1) {
 		t.Errorf("gathered %v, %v", families, err)
 	}
 	if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
