@@ -263,12 +263,20 @@ const maxFamilyNotices = 500
 // FamilyNotices lists what an account may see, newest first. An account whose
 // code is not proved sees nothing.
 func (s *Service) FamilyNotices(ctx context.Context, a Account) ([]FamilyNotice, error) {
+	return s.FindFamilyNotices(ctx, a, FamilyFilter{})
+}
+
+// FindFamilyNotices lists some of them; without a limit, as many as a page reads.
+func (s *Service) FindFamilyNotices(ctx context.Context, a Account, f FamilyFilter) ([]FamilyNotice, error) {
 	if !a.Proven {
 		return nil, nil
 	}
+	if f.Limit == 0 {
+		f.Limit = maxFamilyNotices
+	}
 	var list []FamilyNotice
 	err := s.store.View(ctx, func(tx Tx) (err error) {
-		list, err = tx.NoticesOfFamily(a.Code, maxFamilyNotices)
+		list, err = tx.NoticesOfFamily(a.Code, f)
 		return err
 	})
 	return list, err

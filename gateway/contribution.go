@@ -115,18 +115,29 @@ func (s *Service) Contributions(ctx context.Context, school SchoolCode) ([]Contr
 	return slices.DeleteFunc(list, func(c Contribution) bool { return c.Closed || !now.Before(c.DueDate.Deadline()) }), err
 }
 
-// ContributingSchools lists the schools that have such contributions, by name.
-func (s *Service) ContributingSchools(ctx context.Context) ([]School, error) {
-	var all []School
-	var codes []SchoolCode
-	err := s.store.View(ctx, func(tx Tx) (err error) {
-		if codes, err = tx.ContributingSchools(DateIn(s.clock.Now())); err != nil {
-			return err
-		}
-		all, err = tx.Schools()
-		return err
+// GivingSchool is a school that takes gifts, as people look for it.
+type GivingSchool struct {
+	Code                     SchoolCode
+	Name, Town, Mechanograph string
+}
+
+// FindGivingSchools lists the schools that have such contributions and that fit,
+// by name, at most limit; more says that there are others.
+func (s *Service) FindGivingSchools(ctx context.Context, fits func(GivingSchool) bool, limit int) (list []GivingSchool, more bool, err error) {
+	err = s.store.View(ctx, func(tx Tx) error {
+		list, more = nil, false
+		return tx.GivingSchools(DateIn(s.clock.Now()), func(g GivingSchool) bool {
+			if !fits(g) {
+				return true
+			}
+			if more = len(list) == limit; more {
+				return false
+			}
+			list = append(list, g)
+			return true
+		})
 	})
-	return slices.DeleteFunc(all, func(x School) bool { return !slices.Contains(codes, x.Code) }), err
+	return list, more, err
 }
 
 // Gift is what somebody wants to give.

@@ -471,6 +471,18 @@ func (s *Service) ClassNotices(ctx context.Context, a Account) ([]ClassNotice, e
 	return list, err
 }
 
+// HasClass says whether ClassNotices would list any.
+func (s *Service) HasClass(ctx context.Context, a Account) (has bool, err error) {
+	if !a.Proven {
+		return false, nil
+	}
+	err = s.store.View(ctx, func(tx Tx) (err error) {
+		has, err = tx.HasClassNotice(a.Code, schoolYearStart(s.clock.Now()))
+		return err
+	})
+	return has, err
+}
+
 func addCodeError(field string, err error, bad *Invalid) {
 	code, msg := "format", "give a codice fiscale of 16 characters, 11 digits, or ANONIMO"
 	if errors.Is(err, ErrFiscalCodeCheck) {

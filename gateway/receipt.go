@@ -439,6 +439,28 @@ func (s *Service) Receipt(ctx context.Context, school SchoolCode, id string) (Re
 	return r, err
 }
 
+// ReceiptsByID reads those of the ids that the school has, without Raw, in no
+// order.
+func (s *Service) ReceiptsByID(ctx context.Context, school SchoolCode, ids []string) ([]Receipt, error) {
+	var list []Receipt
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		list, err = tx.ReceiptsByID(school, ids)
+		return err
+	})
+	return list, err
+}
+
+// Refunded sums what went back of receipts; those of which nothing did are left
+// out.
+func (s *Service) Refunded(ctx context.Context, school SchoolCode, receipts ...string) (map[string]money.Cents, error) {
+	var m map[string]money.Cents
+	err := s.store.View(ctx, func(tx Tx) (err error) {
+		m, err = tx.RefundedOf(school, receipts)
+		return err
+	})
+	return m, err
+}
+
 // ReceiptFilter chooses receipts of one school, newest first.
 type ReceiptFilter struct {
 	Notice  iuv.Number // zero: any

@@ -76,8 +76,8 @@ type Tx interface {
 	LapsedNotices(today Date, limit int) ([]NoticeRef, error)
 	// NoticesOfFamily lists the notices of all pupils that a proven payer with
 	// this code is linked to, and those addressed to the code itself, in all
-	// schools, newest first. Drafts are left out.
-	NoticesOfFamily(code FiscalCode, limit int) ([]FamilyNotice, error)
+	// schools, newest first; what is paid by when it was paid. Drafts are left out.
+	NoticesOfFamily(code FiscalCode, f FamilyFilter) ([]FamilyNotice, error)
 	// FamilyMaySee says whether NoticesOfFamily would list the notice.
 	FamilyMaySee(code FiscalCode, school SchoolCode, number iuv.Number) (bool, error)
 	AppendEvents(...Event) error
@@ -89,6 +89,9 @@ type Tx interface {
 	Receipt(school SchoolCode, id string) (Receipt, error) // with Raw
 	ReceiptByKey(school SchoolCode, creditor, reference, receiptID string) (Receipt, error)
 	Receipts(school SchoolCode, f ReceiptFilter) ([]Receipt, error) // without Raw, newest first
+	// ReceiptsByID reads those of the ids that the school has, without Raw, in no
+	// order.
+	ReceiptsByID(school SchoolCode, ids []string) ([]Receipt, error)
 	// ReceivedFor sums the amounts of the notice's receipts.
 	ReceivedFor(school SchoolCode, number iuv.Number) (money.Cents, error)
 	InsertEvidence(Evidence) error
@@ -102,6 +105,9 @@ type Tx interface {
 	Refunds(school SchoolCode, f RefundFilter) ([]Refund, error)
 	// RefundsOfReceipt lists a receipt's refunds, oldest first.
 	RefundsOfReceipt(school SchoolCode, receipt string) ([]Refund, error)
+	// RefundedOf sums what went back of receipts: their executed refunds. Those
+	// without any are left out.
+	RefundedOf(school SchoolCode, receipts []string) (map[string]money.Cents, error)
 	// LockReceipt guards a receipt's refunds: Save… and Insert… of them are under it.
 	LockReceipt(school SchoolCode, id string) error
 	SaveRefund(Refund) error
@@ -159,8 +165,9 @@ type Tx interface {
 	InsertContribution(Contribution) error // ErrConflict: its service code is taken
 	LockContribution(service string) (Contribution, error)
 	Contributions(school SchoolCode) ([]Contribution, error) // by due date
-	// ContributingSchools are those with a contribution open on a day.
-	ContributingSchools(today Date) ([]SchoolCode, error)
+	// GivingSchools calls each with the schools that have a contribution open on a
+	// day, by name, until it says false.
+	GivingSchools(today Date, each func(GivingSchool) bool) error
 
 	PutPupil(Pupil) error
 	Pupil(school SchoolCode, id string) (Pupil, error)
@@ -184,6 +191,8 @@ type Tx interface {
 	// ClassNotices lists notices of the classes that payers with this code are
 	// delegates of, both given since an instant, newest first, without drafts.
 	ClassNotices(code FiscalCode, since, now time.Time, limit int) ([]ClassNotice, error)
+	// HasClassNotice says whether the newest notice of such a class is of since.
+	HasClassNotice(code FiscalCode, since time.Time) (bool, error)
 	// PupilsOfFamily lists the pupils that a payer with this code is linked to, in
 	// all schools, by school and id.
 	PupilsOfFamily(code FiscalCode) ([]Pupil, error)
@@ -326,6 +335,21 @@ func TxFromContext(ctx context.Context) Tx {
 	tx, _ := ctx.Value(txKey{}).(Tx)
 	return tx
 }
+
+// FamilyFilter chooses notices of a family.
+type FamilyFilter struct {
+	Part          FamilyPart
+	Limit, Offset int
+}
+
+// FamilyPart says which notices of a family are wanted.
+type FamilyPart string
+
+const (
+	FamilyAll    FamilyPart = ""
+	FamilyPaid   FamilyPart = "paid"
+	FamilyUnpaid FamilyPart = "unpaid"
+)
 
 // FamilyNotice is a notice as a family sees it.
 type FamilyNotice struct {

@@ -50,11 +50,11 @@ func (p *portal) attested(c *gin.Context, n gateway.Notice, r gateway.Receipt) (
 		return AttestedPayment{}, err
 	}
 	out := AttestedPayment{Notice: n, Receipt: r, School: school, PaidAt: paidAt(r), Amount: r.Content.Amount}
-	back, err := p.refunded(c, n.School, r.ID)
+	back, err := p.svc.Refunded(ctx, n.School, r.ID)
 	if err != nil {
 		return AttestedPayment{}, err
 	}
-	out.Amount -= back
+	out.Amount -= back[r.ID]
 	if payer := r.Content.Payer; payer != nil && payer.ID != "ANONIMO" {
 		out.Payer = &AttestedPerson{payer.FullName, gateway.FiscalCode(payer.ID)}
 		return out, nil
@@ -72,15 +72,6 @@ func (p *portal) attested(c *gin.Context, n gateway.Notice, r gateway.Receipt) (
 		out.Payer = &AttestedPerson{a.FirstName + " " + a.LastName, a.Code}
 	}
 	return out, err
-}
-
-// refunded is what the school gave back of a receipt: no expense to deduct.
-func (p *portal) refunded(c *gin.Context, school gateway.SchoolCode, receipt string) (sum money.Cents, err error) {
-	list, err := p.svc.Refunds(c.Request.Context(), school, gateway.RefundFilter{Receipt: receipt, State: gateway.RefundExecuted, Limit: 100})
-	for _, r := range list {
-		sum += r.Amount
-	}
-	return sum, err
 }
 
 // pupilOf is whom a notice of the family is for.
@@ -145,20 +136,19 @@ type attestedChild struct {
 // attestedYears are the family's payments by year and pupil, newest year first.
 func (p *portal) attestedYears(c *gin.Context) ([]attestedYear, error) {
 	a := account(c)
-	list, err := p.familyNotices(c, *a)
+	list, err := p.familyNotices(c, *a, gateway.FamilyFilter{Part: gateway.FamilyPaid})
 	if err != nil {
 		return nil, err
 	}
-	var years []attestedYear
-	for _, n := range slices.Backward(list) {
-		if n.State != statePaid {
-			continue
-		}
-		back, err := p.refunded(c, n.School, n.Receipt)
-		if err != nil {
+	back := map[gateway.SchoolCode]map[string]money.Cents{}
+	for school, ids := range receiptIDs(list) {
+		if back[school], err = p.svc.Refunded(c.Request.Context(), school, ids...); err != nil {
 			return nil, err
 		}
-		if n.Amount -= back; n.Amount <= 0 {
+	}
+	var years []attestedYear
+	for _, n := range slices.Backward(list) {
+		if n.Amount -= back[n.School][n.Receipt]; n.Amount <= 0 {
 			continue
 		}
 		year := n.PaidAt.In(gateway.Rome()).Year()

@@ -47,7 +47,7 @@ func newSite(t *testing.T) *site {
 	return &site{Gateway: g, t: t, url: srv.URL}
 }
 
-func config(t *testing.T, g *gatewaytest.Gateway) portal.Config {
+func config(t testing.TB, g *gatewaytest.Gateway) portal.Config {
 	t.Helper()
 	public, err := url.Parse("https://pagamenti.example")
 	if err != nil {

@@ -3,6 +3,7 @@
 package portal
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -48,21 +49,11 @@ func line(s gateway.School) schoolLine {
 func (p *portal) give(c *gin.Context) {
 	ctx := c.Request.Context()
 	page := givePage{frame: p.frame(c), Query: clip(strings.TrimSpace(c.Query("cerca")), 80)}
-	all, err := p.svc.ContributingSchools(ctx)
-	if err != nil {
-		p.fail(c, err)
-		return
-	}
 	if a := account(c); a != nil {
-		pupils, err := p.svc.FamilyPupils(ctx, *a)
-		if err != nil {
+		var err error
+		if page.Own, err = p.ownGiving(ctx, *a); err != nil {
 			p.fail(c, err)
 			return
-		}
-		for _, s := range all {
-			if slices.ContainsFunc(pupils, func(x gateway.Pupil) bool { return x.School == s.Code }) {
-				page.Own = append(page.Own, line(s))
-			}
 		}
 	}
 	switch wanted := strings.Fields(plainText(page.Query)); {
@@ -70,28 +61,70 @@ func (p *portal) give(c *gin.Context) {
 	case utf8.RuneCountInString(strings.Join(wanted, "")) < 2:
 		page.Short = true
 	default:
-		for _, s := range all {
+		found, more, err := p.svc.FindGivingSchools(ctx, func(s gateway.GivingSchool) bool {
 			where := plainText(s.Name + " " + s.Town + " " + s.Mechanograph + " " + string(s.Code))
-			if slices.ContainsFunc(wanted, func(w string) bool { return !strings.Contains(where, w) }) {
-				continue
-			}
-			if page.More = len(page.Schools) == maxSchools; page.More {
-				break
-			}
-			page.Schools = append(page.Schools, line(s))
+			return !slices.ContainsFunc(wanted, func(w string) bool { return !strings.Contains(where, w) })
+		}, maxSchools)
+		if err != nil {
+			p.fail(c, err)
+			return
+		}
+		page.More = more
+		for _, s := range found {
+			page.Schools = append(page.Schools, schoolLine{s.Code, s.Name, s.Town, s.Mechanograph})
 		}
 	}
 	p.render(c, http.StatusOK, "give", page)
 }
 
-// plainText is a text to search in: no case, no accents.
+// ownGiving are the schools of the family's pupils that take contributions now.
+func (p *portal) ownGiving(ctx context.Context, a gateway.Account) (own []schoolLine, err error) {
+	pupils, err := p.svc.FamilyPupils(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	for i, x := range pupils { // by school
+		if i > 0 && x.School == pupils[i-1].School {
+			continue
+		}
+		open, err := p.svc.Contributions(ctx, x.School)
+		if err != nil {
+			return nil, err
+		}
+		if len(open) == 0 {
+			continue
+		}
+		school, err := p.svc.School(ctx, x.School)
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, line(school))
+	}
+	slices.SortStableFunc(own, func(a, b schoolLine) int { return strings.Compare(a.Name, b.Name) })
+	return own, nil
+}
+
+// plainText is a text to search in: no case, no accents. Most texts are ASCII,
+// and a search compares those of all schools.
 func plainText(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
 	t := transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC, cases.Fold())
 	out, _, err := transform.String(t, s)
 	if err != nil {
 		return strings.ToLower(s)
 	}
 	return out
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func clip(s string, n int) string {

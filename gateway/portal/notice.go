@@ -94,10 +94,10 @@ type familyNotice struct {
 	name  string             // of the pupil
 }
 
-// familyNotices are all notices the account may see, newest first.
-func (p *portal) familyNotices(c *gin.Context, a gateway.Account) ([]familyNotice, error) {
+// familyNotices are notices the account may see, newest first.
+func (p *portal) familyNotices(c *gin.Context, a gateway.Account, f gateway.FamilyFilter) ([]familyNotice, error) {
 	ctx, now := c.Request.Context(), p.svc.Now()
-	list, err := p.svc.FamilyNotices(ctx, a)
+	list, err := p.svc.FindFamilyNotices(ctx, a, f)
 	if err != nil {
 		return nil, err
 	}
@@ -182,12 +182,22 @@ type schoolNotices struct {
 
 func (p *portal) notices(c *gin.Context) {
 	a := account(c)
-	list, err := p.familyNotices(c, *a)
+	page := noticesPage{All: c.Query("mostra") == "tutti", Proven: a.Proven, HelpText: p.svc.HelpText()}
+	part := gateway.FamilyUnpaid
+	if page.All {
+		part = gateway.FamilyAll
+	}
+	list, err := p.familyNotices(c, *a, gateway.FamilyFilter{Part: part})
+	if page.Any = len(list) > 0; err == nil && !page.Any && !page.All {
+		var one []gateway.FamilyNotice
+		one, err = p.svc.FindFamilyNotices(c.Request.Context(), *a, gateway.FamilyFilter{Limit: 1})
+		page.Any = len(one) > 0
+	}
 	if err != nil {
 		p.fail(c, err)
 		return
 	}
-	page := noticesPage{frame: p.frame(c), All: c.Query("mostra") == "tutti", Proven: a.Proven, Any: len(list) > 0, HelpText: p.svc.HelpText()}
+	page.frame = p.frame(c)
 	shown := list[:0:0]
 	for _, n := range list {
 		switch {

@@ -236,18 +236,16 @@ func (p *portal) home(c *gin.Context) {
 		p.render(c, http.StatusOK, "welcome", struct{ frame }{p.frame(c)})
 		return
 	}
-	list, err := p.familyNotices(c, *a)
+	list, err := p.familyNotices(c, *a, gateway.FamilyFilter{Part: gateway.FamilyUnpaid})
 	if err != nil {
 		p.fail(c, err)
 		return
 	}
 	page := homePage{frame: p.frame(c), Proven: a.Proven}
-	classes, err := p.svc.ClassNotices(c.Request.Context(), *a)
-	if err != nil {
+	if page.Delegate, err = p.svc.HasClass(c.Request.Context(), *a); err != nil {
 		p.fail(c, err)
 		return
 	}
-	page.Delegate = len(classes) > 0
 	for _, n := range list {
 		switch n.State {
 		case stateOpen:

@@ -259,17 +259,24 @@ func (p *portal) downloadData(c *gin.Context) {
 		p.fail(c, err)
 		return
 	}
+	ids := map[gateway.SchoolCode][]string{}
+	for _, n := range list {
+		if n.SettledBy != "" {
+			ids[n.School] = append(ids[n.School], n.SettledBy)
+		}
+	}
+	paid, err := p.receiptsOf(ctx, ids)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
 	for _, n := range list {
 		d.Notices = append(d.Notices, ownNotice{
 			string(n.School), n.Number.String(), n.Debtor.Name, n.Description, int64(n.Amount), n.DueDate.String(), string(n.StateAt(p.svc.Now())), n.CreatedAt,
 		})
-		if n.SettledBy == "" {
+		r, ok := paid[n.School][n.SettledBy]
+		if !ok {
 			continue
-		}
-		r, err := p.svc.Receipt(ctx, n.School, n.SettledBy)
-		if err != nil {
-			p.fail(c, err)
-			return
 		}
 		d.Payments = append(d.Payments, ownReceipt{string(n.School), n.Number.String(), r.Content.ID, int64(r.Content.Amount), paidAt(r), r.Content.PSP.Name})
 	}

@@ -3,8 +3,8 @@
 package portal
 
 import (
+	"context"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -27,36 +27,66 @@ type payment struct {
 }
 
 // pagePayments is how many payments a page shows: each needs its receipt.
-const pagePayments = 20
+const (
+	pagePayments    = 20
+	maxPaymentPages = 1000
+)
+
+// receiptIDs are the settling receipts of notices, by school.
+func receiptIDs(list []familyNotice) map[gateway.SchoolCode][]string {
+	ids := map[gateway.SchoolCode][]string{}
+	for _, n := range list {
+		if n.Receipt != "" {
+			ids[n.School] = append(ids[n.School], n.Receipt)
+		}
+	}
+	return ids
+}
+
+// receiptsOf reads receipts, a school's at once.
+func (p *portal) receiptsOf(ctx context.Context, ids map[gateway.SchoolCode][]string) (map[gateway.SchoolCode]map[string]gateway.Receipt, error) {
+	out := map[gateway.SchoolCode]map[string]gateway.Receipt{}
+	for school, list := range ids {
+		found, err := p.svc.ReceiptsByID(ctx, school, list)
+		if err != nil {
+			return nil, err
+		}
+		out[school] = map[string]gateway.Receipt{}
+		for _, r := range found {
+			out[school][r.ID] = r
+		}
+	}
+	return out, nil
+}
 
 func (p *portal) payments(c *gin.Context) {
 	ctx, a := c.Request.Context(), account(c)
-	list, err := p.familyNotices(c, *a)
+	page := paymentsPage{Proven: a.Proven}
+	number, err := strconv.Atoi(c.DefaultQuery("pagina", "1"))
+	if err != nil || number < 1 || number > maxPaymentPages {
+		p.problem(c, http.StatusNotFound)
+		return
+	}
+	// One more than is shown tells whether there is a next page.
+	list, err := p.familyNotices(c, *a, gateway.FamilyFilter{Part: gateway.FamilyPaid, Limit: pagePayments + 1, Offset: (number - 1) * pagePayments})
 	if err != nil {
 		p.fail(c, err)
 		return
 	}
-	list = slices.DeleteFunc(list, func(n familyNotice) bool { return n.State != statePaid })
-	slices.SortStableFunc(list, func(a, b familyNotice) int { return b.PaidAt.Compare(a.PaidAt) })
-
-	page := paymentsPage{Proven: a.Proven}
-	number, err := strconv.Atoi(c.DefaultQuery("pagina", "1"))
-	if err != nil || number < 1 || number > 1+len(list)/pagePayments {
+	if page.Newer = number - 1; page.Newer > 0 && len(list) == 0 {
 		p.problem(c, http.StatusNotFound)
 		return
 	}
-	list = list[min(len(list), (number-1)*pagePayments):]
-	page.Newer = number - 1
 	if len(list) > pagePayments {
 		list, page.Older = list[:pagePayments], number+1
 	}
+	paid, err := p.receiptsOf(ctx, receiptIDs(list))
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
 	for _, n := range list {
-		r, err := p.svc.Receipt(ctx, n.School, n.Receipt)
-		if err != nil {
-			p.fail(c, err)
-			return
-		}
-		page.Payments = append(page.Payments, payment{n.notice, r.Content.PSP.Name})
+		page.Payments = append(page.Payments, payment{n.notice, paid[n.School][n.Receipt].Content.PSP.Name})
 	}
 	page.frame = p.frame(c)
 	p.render(c, http.StatusOK, "payments", page)

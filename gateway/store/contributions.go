@@ -46,12 +46,28 @@ func (t *tx) Contributions(school gateway.SchoolCode) ([]gateway.Contribution, e
 	return collect(rows, err, scanContribution)
 }
 
-const selectContributingSchools = `SELECT DISTINCT school FROM contributions WHERE closed = $1 AND due_date >= $2 ORDER BY school`
+// A country has some ten thousand schools: what is read of each is little, and
+// the order is the index's.
+const selectGivingSchools = `
+SELECT s.code, s.name, s.town, s.mechanograph
+  FROM schools s
+ WHERE EXISTS (SELECT 1 FROM contributions c WHERE c.school = s.code AND c.closed = $1 AND c.due_date >= $2)
+ ORDER BY s.name, s.code`
 
-func (t *tx) ContributingSchools(today gateway.Date) ([]gateway.SchoolCode, error) {
-	rows, err := t.sql.QueryContext(t.ctx, selectContributingSchools, false, today.String())
-	return collect(rows, err, func(r row) (code gateway.SchoolCode, err error) {
-		err = r.Scan(&code)
-		return code, err
-	})
+func (t *tx) GivingSchools(today gateway.Date, each func(gateway.GivingSchool) bool) error {
+	rows, err := t.sql.QueryContext(t.ctx, selectGivingSchools, false, today.String())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var g gateway.GivingSchool
+		if err := rows.Scan(&g.Code, &g.Name, &g.Town, &g.Mechanograph); err != nil {
+			return err
+		}
+		if !each(g) {
+			return nil
+		}
+	}
+	return rows.Err()
 }

@@ -233,6 +233,29 @@ SELECT n.school, s.name, n.class, n.debtor_enc, n.description, n.amount_cents, n
  ORDER BY n.seq DESC
  LIMIT $3`
 
+// The newest notice of each class is the end of an index: who has years of them
+// must not wait for a bare yes.
+const selectHasClassNotice = `
+SELECT EXISTS (
+       SELECT 1
+         FROM payers y
+         JOIN delegates d ON d.school = y.school AND d.payer = y.id AND d.ended_at IS NULL AND d.since >= $2
+        WHERE y.code_hash = $1
+          AND (SELECT n.created_at
+                 FROM notices n
+                WHERE n.school = d.school AND n.class = d.class AND n.state <> 'draft'
+                ORDER BY n.seq DESC
+                LIMIT 1) >= $2)`
+
+func (t *tx) HasClassNotice(code gateway.FiscalCode, since time.Time) (has bool, err error) {
+	hash, err := t.codeHash(code)
+	if err != nil || hash == nil {
+		return false, err
+	}
+	err = t.sql.QueryRowContext(t.ctx, selectHasClassNotice, hash, at(since)).Scan(&has)
+	return has, err
+}
+
 func (t *tx) ClassNotices(code gateway.FiscalCode, since, now time.Time, limit int) ([]gateway.ClassNotice, error) {
 	hash, err := t.codeHash(code)
 	if err != nil || hash == nil {

@@ -465,24 +465,23 @@ func (t *tx) asked(w *where, school gateway.SchoolCode, q string) error {
 	return nil
 }
 
-// familyNotices finds the notices of a code's pupils, and those addressed to
-// the code itself; a notice that is both counts once, as the pupil's.
-const familyNotices = `
+// selectNoticesOfFamily finds the notices of a code's pupils, and those addressed
+// to the code itself; a notice that is both counts once, as the pupil's. A family
+// reads one part of them at a time: all of the years cost ten times as much.
+const selectNoticesOfFamily = selectNotice + `,
+       s.name, coalesce(p.id, ''), p.person_enc, coalesce(p.class, ''), coalesce(p.school_year, '')
+  FROM (SELECT school, number, max(pupil) AS pupil
+          FROM (
        SELECT n.school AS school, n.number AS number, p.id AS pupil
          FROM payers y
          JOIN pupil_payers l ON l.school = y.school AND l.payer = y.id
          JOIN pupils p ON p.school = l.school AND p.id = l.pupil
          JOIN notices n ON n.school = p.school AND n.debtor_hash = p.code_hash
-        WHERE y.code_hash = $1 AND n.state <> 'draft'
+        WHERE y.code_hash = $1 AND %[1]s
         UNION ALL
        SELECT n.school, n.number, ''
          FROM notices n
-        WHERE n.debtor_hash = $1 AND n.state <> 'draft'`
-
-const selectNoticesOfFamily = selectNotice + `,
-       s.name, coalesce(p.id, ''), p.person_enc, coalesce(p.class, ''), coalesce(p.school_year, '')
-  FROM (SELECT school, number, max(pupil) AS pupil
-          FROM (` + familyNotices + `) AS every
+        WHERE n.debtor_hash = $1 AND %[1]s) AS every
          GROUP BY school, number) AS f
   JOIN notices n ON n.school = f.school AND n.number = f.number
   JOIN schools s ON s.code = f.school
@@ -490,15 +489,21 @@ const selectNoticesOfFamily = selectNotice + `,
   LEFT JOIN attempt_notices an ON an.school = n.school AND an.number = n.number AND an.live
   LEFT JOIN attempts a ON a.id = an.attempt
   LEFT JOIN tokens tk ON tk.school = n.school AND tk.number = n.number AND tk.state = 'active'
- ORDER BY n.seq DESC
- LIMIT $2`
+ ORDER BY %[2]sn.seq DESC
+ LIMIT $2 OFFSET $3`
 
-func (t *tx) NoticesOfFamily(code gateway.FiscalCode, limit int) ([]gateway.FamilyNotice, error) {
+var noticesOfFamily = map[gateway.FamilyPart]string{
+	gateway.FamilyAll:    fmt.Sprintf(selectNoticesOfFamily, "n.state <> 'draft'", ""),
+	gateway.FamilyPaid:   fmt.Sprintf(selectNoticesOfFamily, "n.state = 'paid'", "n.paid_at DESC, "),
+	gateway.FamilyUnpaid: fmt.Sprintf(selectNoticesOfFamily, "n.state NOT IN ('draft', 'paid')", ""),
+}
+
+func (t *tx) NoticesOfFamily(code gateway.FiscalCode, f gateway.FamilyFilter) ([]gateway.FamilyNotice, error) {
 	hash, err := t.codeHash(code)
 	if err != nil || hash == nil {
 		return nil, err
 	}
-	rows, err := t.sql.QueryContext(t.ctx, selectNoticesOfFamily, hash, limit)
+	rows, err := t.sql.QueryContext(t.ctx, noticesOfFamily[f.Part], hash, f.Limit, f.Offset)
 	return collectOpened(rows, err, func(r row) (opener[gateway.FamilyNotice], error) {
 		var f gateway.FamilyNotice
 		var sealed []byte

@@ -128,6 +128,16 @@ func (t *tx) Receipts(school gateway.SchoolCode, f gateway.ReceiptFilter) ([]gat
 	return collectOpened(rows, err, func(r row) (opener[gateway.Receipt], error) { return t.scanReceipt(r) })
 }
 
+const selectReceiptsByID = selectReceipt + fromReceipts + ` WHERE r.school = $1 AND r.id %s`
+
+func (t *tx) ReceiptsByID(school gateway.SchoolCode, ids []string) ([]gateway.Receipt, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := t.sql.QueryContext(t.ctx, t.db.eachOf(selectReceiptsByID), school, t.db.list(ids))
+	return collectOpened(rows, err, func(r row) (opener[gateway.Receipt], error) { return t.scanReceipt(r) })
+}
+
 // PostgreSQL's sum of bigints is a numeric.
 const selectReceivedFor = `
 SELECT CAST(coalesce(sum(amount_cents), 0) AS BIGINT)

@@ -3,10 +3,12 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
 )
 
 const refundColumn = "refunds.details_enc"
@@ -110,6 +112,32 @@ const selectRefundsOfReceipt = selectRefund + ` WHERE f.school = $1 AND f.receip
 func (t *tx) RefundsOfReceipt(school gateway.SchoolCode, receipt string) ([]gateway.Refund, error) {
 	rows, err := t.sql.QueryContext(t.ctx, selectRefundsOfReceipt, school, receipt)
 	return collectOpened(rows, err, t.scanRefund)
+}
+
+const selectRefundedOf = `
+SELECT receipt, CAST(sum(amount_cents) AS BIGINT)
+  FROM refunds
+ WHERE school = $1 AND state = 'executed' AND receipt%s
+ GROUP BY receipt`
+
+func (t *tx) RefundedOf(school gateway.SchoolCode, receipts []string) (map[string]money.Cents, error) {
+	if len(receipts) == 0 {
+		return nil, nil
+	}
+	type sum struct {
+		receipt string
+		amount  money.Cents
+	}
+	rows, err := t.sql.QueryContext(t.ctx, fmt.Sprintf(selectRefundedOf, t.db.anyOf), school, t.db.list(receipts))
+	list, err := collect(rows, err, func(r row) (s sum, err error) {
+		err = r.Scan(&s.receipt, &s.amount)
+		return s, err
+	})
+	m := make(map[string]money.Cents, len(list))
+	for _, s := range list {
+		m[s.receipt] = s.amount
+	}
+	return m, err
 }
 
 const lockReceipt = `SELECT 1 FROM receipts WHERE school = $1 AND id = $2`

@@ -40,7 +40,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 			"SEARCH r USING INDEX receipts_notice (school=? AND number=?)",
 		}},
 		{"NoticeByExternalID", selectNoticeByExternalID, 2, []string{"notices_external_id (school=? AND external_id=?)"}},
-		{"NoticesOfFamily", selectNoticesOfFamily, 2, []string{
+		{"NoticesOfFamily", noticesOfFamily[gateway.FamilyAll], 3, []string{
 			"payers_code (code_hash=?)", "pupil_payers_payer (school=? AND payer=?)", "notices_debtor (debtor_hash=?",
 		}},
 		{"FamilyMaySee", selectFamilyMaySee, 3, []string{"sqlite_autoindex_notices_1 (school=? AND number=?)"}},

@@ -223,6 +223,10 @@ func delegations(w world) {
 		School: schoolA, SchoolName: "Istituto Beta", Class: "3B", Name: n.Debtor.Name, Description: n.Description, Amount: n.Amount, DueDate: n.DueDate,
 		State: gateway.NoticeOpen, Campaign: n.Campaign,
 	}})
+	has := func(code gateway.FiscalCode, since time.Time) bool {
+		return read(w, func(tx gateway.Tx) (bool, error) { return tx.HasClassNotice(code, since) })
+	}
+	equal(w, "HasClassNotice", []bool{has(payerCode, Now()), has(payerCode, Now().Add(time.Microsecond)), has(strangerCF, Now()), has("", Now())}, []bool{true, false, false, false})
 	equal(w, "ClassNotices of later", len(sees(Now().Add(time.Microsecond))), 0)
 	w.update(func(tx gateway.Tx) error {
 		if err := tx.EndDelegation(schoolA, "3B", "y-1", user, Now()); err != nil {
@@ -232,6 +236,7 @@ func delegations(w world) {
 		return nil
 	})
 	equal(w, "ClassNotices when it ended", len(sees(Now())), 0)
+	equal(w, "HasClassNotice when it ended", has(payerCode, Now()), false)
 	var kept int
 	if err := w.raw().QueryRowContext(w.Context(), `SELECT count(*) FROM delegates WHERE ended_by_name = $1 AND ended_at IS NOT NULL`, user.Name).Scan(&kept); err != nil || kept != 1 {
 		w.Errorf("%d delegations kept with who ended them, %v", kept, err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nodogate/nodogate/gateway"
+	"github.com/nodogate/nodogate/gateway/money"
 )
 
 func refund(id, receipt string) gateway.Refund {
@@ -73,6 +74,18 @@ func refunds(w world) {
 	})
 	got := read(w, func(tx gateway.Tx) (gateway.Refund, error) { return tx.Refund(schoolA, "f-1") })
 	equal(w, "Refund saved", unnumbered(got)[0], first)
+
+	back := func(school gateway.SchoolCode, receipts ...string) map[string]money.Cents {
+		return read(w, func(tx gateway.Tx) (map[string]money.Cents, error) { return tx.RefundedOf(school, receipts) })
+	}
+	equal(w, "RefundedOf before anything was executed", len(back(schoolA, "r-1")), 0)
+	done, second2 := first, third
+	done.State, done.Version = gateway.RefundExecuted, 3
+	second2.State, second2.Version = gateway.RefundExecuted, 2
+	w.update(func(tx gateway.Tx) error { return errors.Join(tx.SaveRefund(done), tx.SaveRefund(second2)) })
+	equal(w, "RefundedOf", back(schoolA, "r-1", "r-2"), map[string]money.Cents{"r-1": 651})
+	equal(w, "RefundedOf no receipts", len(back(schoolA)), 0)
+	equal(w, "RefundedOf another school's", len(back(schoolB, "r-1")), 0)
 
 	// A reason is free text: nothing of it stands in the clear.
 	for _, c := range w.column(w.raw(), "refunds", "reason") {

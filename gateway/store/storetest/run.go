@@ -463,7 +463,9 @@ func family(w world) {
 		pupil  string
 	}
 	look := func(code gateway.FiscalCode, limit int) (list []seen) {
-		for _, n := range read(w, func(tx gateway.Tx) ([]gateway.FamilyNotice, error) { return tx.NoticesOfFamily(code, limit) }) {
+		for _, n := range read(w, func(tx gateway.Tx) ([]gateway.FamilyNotice, error) {
+			return tx.NoticesOfFamily(code, gateway.FamilyFilter{Limit: limit})
+		}) {
 			list = append(list, seen{n.Number, n.SchoolName, n.Pupil.ID + " " + n.Pupil.FirstName})
 		}
 		return list
@@ -473,6 +475,19 @@ func family(w world) {
 	equal(w, "with a limit", look(payerCode, 1), theirs[:1])
 	equal(w, "the pupil sees", look(pupilCode, 10), []seen{{childB.Number, "Istituto Alfa", " "}, {child.Number, "Istituto Beta", " "}})
 	equal(w, "nobody sees", look(gateway.Anonymous, 10), nil)
+	part := func(f gateway.FamilyFilter) (list []iuv.Number) {
+		f.Limit = 10
+		for _, n := range read(w, func(tx gateway.Tx) ([]gateway.FamilyNotice, error) { return tx.NoticesOfFamily(payerCode, f) }) {
+			list = append(list, n.Number)
+		}
+		return list
+	}
+	equal(w, "from the second on", part(gateway.FamilyFilter{Offset: 1}), []iuv.Number{child.Number})
+	equal(w, "what is not paid", part(gateway.FamilyFilter{Part: gateway.FamilyUnpaid}), []iuv.Number{own.Number, child.Number})
+	equal(w, "what is paid, of nothing", part(gateway.FamilyFilter{Part: gateway.FamilyPaid}), nil)
+	w.update(func(tx gateway.Tx) error { return settle(tx, child, receipt(child, "r-child")) })
+	equal(w, "what is paid", part(gateway.FamilyFilter{Part: gateway.FamilyPaid}), []iuv.Number{child.Number})
+	equal(w, "what is not paid then", part(gateway.FamilyFilter{Part: gateway.FamilyUnpaid}), []iuv.Number{own.Number})
 	equal(w, "an account without a code sees", look("", 10), nil)
 
 	for _, c := range []struct {
@@ -625,6 +640,20 @@ func receiptFilter(w world) {
 	}
 	none := read(w, func(tx gateway.Tx) ([]gateway.Receipt, error) { return tx.Receipts(schoolB, gateway.ReceiptFilter{}) })
 	equal(w, "another school's receipts", len(none), 0)
+
+	byID := func(school gateway.SchoolCode, ids ...string) (list []string) {
+		for _, r := range read(w, func(tx gateway.Tx) ([]gateway.Receipt, error) { return tx.ReceiptsByID(school, ids) }) {
+			if r.Raw != nil {
+				w.Errorf("ReceiptsByID reads Raw of %s", r.ID)
+			}
+			list = append(list, r.ID)
+		}
+		slices.Sort(list)
+		return list
+	}
+	equal(w, "ReceiptsByID", byID(schoolA, "r-3", "r-9", "r-1"), []string{"r-1", "r-3"})
+	equal(w, "ReceiptsByID of none", byID(schoolA), nil)
+	equal(w, "ReceiptsByID of another school", byID(schoolB, "r-1"), nil)
 }
 
 func evidence(w world) {
@@ -844,13 +873,29 @@ func contributions(w world) {
 		if list, err := tx.Contributions(schoolA); err != nil || len(list) != 1 || list[0] != c {
 			w.Errorf("Contributions = %+v, %v", list, err)
 		}
-		for day, want := range map[int]int{31: 1, 1: 1} {
-			if list, err := tx.ContributingSchools(gateway.Date{Year: 2026, Month: time.December, Day: day}); err != nil || len(list) != want {
-				w.Errorf("ContributingSchools on day %d = %v, %v", day, list, err)
+		giving := func(day gateway.Date, most int) (list []gateway.GivingSchool) {
+			w.Helper()
+			if err := tx.GivingSchools(day, func(g gateway.GivingSchool) bool {
+				list = append(list, g)
+				return len(list) < most
+			}); err != nil {
+				w.Errorf("GivingSchools on %s: %v", day, err)
+			}
+			return list
+		}
+		at := school(schoolA, "Istituto Beta")
+		one := []gateway.GivingSchool{{Code: schoolA, Name: at.Name, Town: at.Town, Mechanograph: at.Mechanograph}}
+		for _, day := range []int{1, 31} {
+			if got := giving(gateway.Date{Year: 2026, Month: time.December, Day: day}, 9); !slices.Equal(got, one) {
+				w.Errorf("GivingSchools on day %d = %+v, want %+v", day, got, one)
 			}
 		}
-		if list, err := tx.ContributingSchools(gateway.Date{Year: 2027, Month: time.January, Day: 1}); err != nil || len(list) != 0 {
-			w.Errorf("ContributingSchools after the last day = %v, %v", list, err)
+		if got := giving(gateway.Date{Year: 2027, Month: time.January, Day: 1}, 9); len(got) != 0 {
+			w.Errorf("GivingSchools after the last day = %+v", got)
+		}
+		// Whoever says false is asked no more, and the reading may go on.
+		if _, err := tx.School(schoolA); err != nil || len(giving(gateway.Date{Year: 2026, Month: time.December, Day: 1}, 1)) != 1 {
+			w.Errorf("GivingSchools that was stopped: %v", err)
 		}
 		_, err = tx.LockContribution("A0002")
 		w.wants("LockContribution of none", err, gateway.ErrNotFound)
