@@ -616,8 +616,8 @@ func offerRequest(tx Tx, refs []NoticeRef) (OfferRequest, error) {
 func (s *Service) PSPName(id PSPID) string { return s.psps.Name(id) }
 
 // CountAttempts counts live attempts by state, for the metric.
-func (s *Service) CountAttempts(ctx context.Context) (map[AttemptState]int, error) {
-	var m map[AttemptState]int
+func (s *Service) CountAttempts(ctx context.Context) (map[AttemptState]AttemptCount, error) {
+	var m map[AttemptState]AttemptCount
 	err := s.store.View(ctx, func(tx Tx) (err error) {
 		m, err = tx.CountAttempts()
 		return err

@@ -142,8 +142,8 @@ type Tx interface {
 	// before now, oldest first, by setting PollAt to until: nobody else gets them
 	// before. They come as they are then.
 	ClaimPolls(now, until time.Time, limit int) ([]Attempt, error)
-	// CountAttempts counts live attempts by state.
-	CountAttempts() (map[AttemptState]int, error)
+	// CountAttempts counts live attempts by state; no entry for a state without any.
+	CountAttempts() (map[AttemptState]AttemptCount, error)
 
 	// InsertToken adds an active token; ErrConflict when the notice has one.
 	InsertToken(Token) error
@@ -299,6 +299,13 @@ type IssuedRef struct {
 	Number      iuv.Number
 	Fingerprint [sha256.Size]byte
 	CreatedAt   time.Time
+}
+
+// AttemptCount says how many attempts are in a state, and since when the one is
+// that is in it longest.
+type AttemptCount struct {
+	Count int
+	Since time.Time
 }
 
 // NoticeFilter chooses notices of one school, newest first. Zero fields do not

@@ -43,15 +43,18 @@ func newHTTPDuration(reg prometheus.Registerer) func(route, method string, code 
 const scrapeWithin = time.Second
 
 type attemptsCollector struct {
-	node *node
-	desc *prometheus.Desc
+	node          *node
+	count, oldest *prometheus.Desc
 }
 
 func newAttemptsCollector(n *node) prometheus.Collector {
-	return &attemptsCollector{n, prometheus.NewDesc("nodogate_attempts", "Payment attempts that are not over, by state.", []string{"state"}, nil)}
+	return &attemptsCollector{n,
+		prometheus.NewDesc("nodogate_attempts", "Payment attempts that are not over, by state.", []string{"state"}, nil),
+		prometheus.NewDesc("nodogate_attempts_oldest_seconds", "How long the attempt is in its state that is in it longest; 0 when there is none.", []string{"state"}, nil),
+	}
 }
 
-func (c *attemptsCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c *attemptsCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.count; ch <- c.oldest }
 
 func (c *attemptsCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
@@ -62,7 +65,12 @@ func (c *attemptsCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, s := range []gateway.AttemptState{gateway.AttemptCreated, gateway.AttemptSent, gateway.AttemptUnknown, gateway.AttemptAuthorised} {
-		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(counts[s]), string(s))
+		var age time.Duration
+		if counts[s].Count > 0 {
+			age = max(0, c.node.clock.Now().Sub(counts[s].Since))
+		}
+		ch <- prometheus.MustNewConstMetric(c.count, prometheus.GaugeValue, float64(counts[s].Count), string(s))
+		ch <- prometheus.MustNewConstMetric(c.oldest, prometheus.GaugeValue, age.Seconds(), string(s))
 	}
 }
 

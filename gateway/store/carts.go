@@ -259,24 +259,20 @@ func (t *tx) ClaimPolls(now, until time.Time, limit int) ([]gateway.Attempt, err
 }
 
 const countAttempts = `
-SELECT state, count(*)
+SELECT state, count(*), min(changed_at)
   FROM attempts
  WHERE state IN ('created', 'sent', 'unknown', 'authorised')
  GROUP BY state`
 
-func (t *tx) CountAttempts() (map[gateway.AttemptState]int, error) {
-	type count struct {
-		state gateway.AttemptState
-		n     int
-	}
+func (t *tx) CountAttempts() (map[gateway.AttemptState]gateway.AttemptCount, error) {
+	m := map[gateway.AttemptState]gateway.AttemptCount{}
 	rows, err := t.sql.QueryContext(t.ctx, countAttempts)
-	list, err := collect(rows, err, func(r row) (c count, err error) {
-		err = r.Scan(&c.state, &c.n)
-		return c, err
+	_, err = collect(rows, err, func(r row) (struct{}, error) {
+		var state gateway.AttemptState
+		var c gateway.AttemptCount
+		err := r.Scan(&state, &c.Count, instant{&c.Since})
+		m[state] = c
+		return struct{}{}, err
 	})
-	m := make(map[gateway.AttemptState]int, len(list))
-	for _, c := range list {
-		m[c.state] = c.n
-	}
 	return m, err
 }

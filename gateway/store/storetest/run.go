@@ -774,8 +774,8 @@ func attempts(w world) {
 		w.wants("LiveAttempt of the other", err, nil)
 		return nil
 	})
-	counts := read(w, func(tx gateway.Tx) (map[gateway.AttemptState]int, error) { return tx.CountAttempts() })
-	equal(w, "CountAttempts", counts, map[gateway.AttemptState]int{gateway.AttemptSent: 1})
+	counts := read(w, func(tx gateway.Tx) (map[gateway.AttemptState]gateway.AttemptCount, error) { return tx.CountAttempts() })
+	equal(w, "CountAttempts", counts, map[gateway.AttemptState]gateway.AttemptCount{gateway.AttemptSent: {Count: 1, Since: a.ChangedAt}})
 
 	a.State, a.Version = gateway.AttemptFailed, 3
 	w.update(func(tx gateway.Tx) error {
