@@ -22,9 +22,9 @@ import (
 )
 
 // startDemo runs `nodogate demo` in dir and gives its demo.json.
-func startDemo(t *testing.T, dir string) (demoFile, *exec.Cmd) {
+func startDemo(t *testing.T, dir string, env ...string) (demoFile, *exec.Cmd) {
 	t.Helper()
-	cmd := program(dir, nil, "demo")
+	cmd := program(dir, env, "demo")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
