@@ -263,9 +263,8 @@ func (o *officeYear) asksForTheTrip() {
 	o.trip = o.draft(apiclient.NewCampaign{
 		Kind: "assigned", Title: "Viaggio a Siena, 3B", Description: "Viaggio di istruzione a Siena", AmountCents: 12000, DueDate: o.in(60),
 		Instalments: &[]apiclient.CampaignInstalment{{AmountCents: 4000, DueDate: o.in(30)}, {AmountCents: 8000, DueDate: o.in(60)}},
-		Recipients:  &apiclient.CampaignRecipients{Classes: &[]string{"3B"}}, Deduction: new(apiclient.NewCampaignDeductionEBis), NeedsApproval: new(true),
+		Recipients:  &apiclient.CampaignRecipients{Classes: &[]string{"3B"}}, Deduction: new(apiclient.NewCampaignDeductionEBis),
 	})
-	o.publish(o.trip).refuses(t, 409, "campaign_waiting")
 	approve := func(d *desk) answer[*apiclient.ApproveCampaignResponse] {
 		return got(d.ApproveCampaignWithResponse(ctx, o.cf, o.trip, &apiclient.ApproveCampaignParams{IdempotencyKey: d.key()}, apiclient.ApproveCampaignJSONRequestBody{}))
 	}
