@@ -28,6 +28,10 @@ const unusedHash = "$argon2id$v=19$m=19456,t=2,p=1$ZJ6Y0Kp3dVvGf0wq4Yx1Ng$0Q2o3m
 // or lower case letter.
 var ErrWeakPassword = errors.New("password too weak")
 
+// ErrGuessablePassword is an ErrWeakPassword that keeps the rule and is easy to
+// guess all the same: whoever chose it has to be told so.
+var ErrGuessablePassword = fmt.Errorf("%w: easy to guess", ErrWeakPassword)
+
 // CheckPassword is the ministry's rule for passwords.
 func CheckPassword(p string) error {
 	var digit, upper, lower bool
@@ -62,7 +66,7 @@ func CheckPasswordFor(a Account, p string) error {
 		}
 	}
 	if slices.Contains(commonPasswords, bare) || left != bare && utf8.RuneCountInString(left) < 3 {
-		return ErrWeakPassword
+		return ErrGuessablePassword
 	}
 	return nil
 }

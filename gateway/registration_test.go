@@ -181,6 +181,9 @@ func TestRegistration(t *testing.T) {
 				t.Errorf("password %q: %v, want ErrWeakPassword", weak, err)
 			}
 		}
+		if err := g.ChangePassword(ctx, a.ID, "", f.Password, "Lucia2026"); !errors.Is(err, gateway.ErrGuessablePassword) {
+			t.Errorf("their own name: %v, want ErrGuessablePassword", err)
+		}
 		if err := g.ChangePassword(ctx, a.ID, "", f.Password, "Tre-Gatti-9"); err != nil {
 			t.Fatal(err)
 		}

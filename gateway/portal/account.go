@@ -142,7 +142,7 @@ func (p *portal) leave(c *gin.Context, t *tongue, to string) {
 type passwordPage struct {
 	frame
 	Provisional bool
-	Error       string // old, weak, same, differ
+	Error       string // old, weak, guessable, same, differ
 }
 
 func (p *portal) passwordForm(c *gin.Context) {
@@ -163,6 +163,8 @@ func (p *portal) changePassword(c *gin.Context) {
 		page.Error = "same"
 	default:
 		switch err := p.svc.ChangePassword(ctx, a.ID, p.sessions.GetString(ctx, sessionLogin), before, wanted); {
+		case errors.Is(err, gateway.ErrGuessablePassword):
+			page.Error = "guessable"
 		case errors.Is(err, gateway.ErrWeakPassword):
 			page.Error = "weak"
 		case errors.Is(err, gateway.ErrCredentials):

@@ -139,7 +139,7 @@ var routes = []route{
 
 	{"GET", "/avvisi", family, (*portal).notices},
 	{"GET", "/avvisi/:school/:number", family, (*portal).notice},
-	{"GET", "/avvisi/:school/:number/avviso.pdf", visitor, (*portal).noticePDF},
+	{"GET", "/avvisi/:school/:number/avviso.pdf", family, (*portal).noticePDF},
 	{"GET", "/classe", family, (*portal).class},
 	{"GET", "/carrello", visitor, (*portal).cart},
 	{"POST", "/carrello/avvisi", family, (*portal).addNotice},
@@ -159,6 +159,7 @@ var routes = []route{
 	{"POST", "/paga", visitor, (*portal).guestSearch},
 	{"GET", "/paga/:school/:number", visitor, (*portal).guestNotice},
 	{"POST", "/paga/:school/:number", visitor, (*portal).guestAdd},
+	{"GET", "/paga/:school/:number/avviso.pdf", visitor, (*portal).guestPDF},
 
 	// Whoever has the link may see what it shows.
 	{"GET", "/bollettini/:cart/:link", anyone, (*portal).bulletin},

@@ -460,6 +460,9 @@ func TestSixthNotice(t *testing.T) {
 	}
 	full := b.get("/avvisi").within(anchor(six[5])).submit("Aggiungi al carrello").is(200, "/carrello")
 	full.says("Il carrello può contenere al massimo cinque avvisi. Paga questi", "€ 82,50").saysNot("Quota 6")
+	if n := strings.Count(full.body, "al massimo cinque"); n != 1 {
+		t.Errorf("the sixth notice is refused in %d places, want 1", n)
+	}
 	full.submit("Rimuovi").is(200, "/carrello").says("Avviso tolto dal carrello", "€ 66,00")
 }
 
@@ -703,6 +706,7 @@ func TestProvisionalPassword(t *testing.T) {
 		{"Provvisoria1", "Provvisoria1", "Provvisoria1", "diversa dalla vecchia"},
 		{"Provvisoria1", "corta1A", "corta1A", "non rispetta la regola"},
 		{"Provvisoria1", "senzamaiuscole1", "senzamaiuscole1", "non rispetta la regola"},
+		{"Provvisoria1", "Password1", "Password1", "troppo facile da indovinare"},
 	} {
 		p = p.submit("Cambia password", "vecchia_password", tt.old, "nuova_password", tt.wanted, "conferma_password", tt.confirm).
 			is(400, "/cambio-password").says(tt.says)

@@ -3,7 +3,6 @@
 package portal
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -11,38 +10,41 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 )
 
-// noticePDF is the notice to print, for its family, and for whoever has both
-// codes of a notice; of whom it is for, these learn nothing here either. What
-// cannot be paid is not printed: its page says why.
+// noticePDF is the notice to print, for its family; for another it is not there.
 func (p *portal) noticePDF(c *gin.Context) {
-	ctx := c.Request.Context()
-	var n gateway.Notice
-	a, ref := account(c), gateway.NoticeRef{}
-	err := gateway.ErrNotFound
-	if a != nil {
-		if ref, err = parseRef(c.Param("school"), c.Param("number")); err == nil {
-			n, err = p.svc.FamilyNotice(ctx, *a, ref.School, ref.Number)
-		}
+	ref, err := parseRef(c.Param("school"), c.Param("number"))
+	if err != nil {
+		p.problem(c, http.StatusNotFound)
+		return
 	}
-	back := "/avvisi/"
-	if errors.Is(err, gateway.ErrNotFound) {
-		var ok bool
-		if n, ok = p.lookUp(c); !ok {
-			return
-		}
-		n.Debtor = gateway.Debtor{Code: gateway.Anonymous}
-		back, err = "/paga/", nil
-	}
-	var school gateway.School
-	if err == nil {
-		school, err = p.svc.School(ctx, n.School)
-	}
+	n, err := p.svc.FamilyNotice(c.Request.Context(), *account(c), ref.School, ref.Number)
 	if err != nil {
 		p.fail(c, err)
 		return
 	}
+	p.printNotice(c, n, "/avvisi/")
+}
+
+// guestPDF is for whoever has both codes of a notice. Of whom it is for, they
+// learn nothing here either.
+func (p *portal) guestPDF(c *gin.Context) {
+	if n, ok := p.lookUp(c); ok {
+		n.Debtor = gateway.Debtor{Code: gateway.Anonymous}
+		p.printNotice(c, n, "/paga/")
+	}
+}
+
+// printNotice sends the document. What cannot be paid is not printed: its page,
+// under back, says why.
+func (p *portal) printNotice(c *gin.Context, n gateway.Notice, back string) {
+	ctx := c.Request.Context()
 	if n.Payable(p.svc.Now()) != nil {
 		c.Redirect(http.StatusSeeOther, back+string(n.School)+"/"+n.Number.String())
+		return
+	}
+	school, err := p.svc.School(ctx, n.School)
+	if err != nil {
+		p.fail(c, err)
 		return
 	}
 	language := p.tongue(c).code

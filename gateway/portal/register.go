@@ -354,7 +354,7 @@ type recoverPage struct {
 	frame
 	What  string // username, password, new (the link was followed), over
 	Token string
-	Error string // weak, differ
+	Error string // weak, guessable, differ
 }
 
 // recoverForm asks for what finds the account, or for the new password when the
@@ -410,6 +410,8 @@ func (p *portal) newPassword(c *gin.Context, token string) {
 	} else {
 		err := p.svc.ResetPassword(c.Request.Context(), token, wanted)
 		switch {
+		case errors.Is(err, gateway.ErrGuessablePassword):
+			page.Error = "guessable"
 		case errors.Is(err, gateway.ErrWeakPassword):
 			page.Error = "weak"
 		case errors.Is(err, gateway.ErrLink):
