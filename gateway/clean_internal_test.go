@@ -16,8 +16,8 @@ func FuzzQuickChecks(f *testing.F) {
 		if clean(s) != cleanSlowly(s) {
 			t.Errorf("clean(%q) = %q, want %q", s, clean(s), cleanSlowly(s))
 		}
-		if got, want := holdsCode(s), personalCode.MatchString(s); got != want {
-			t.Errorf("holdsCode(%q) = %v, want %v", s, got, want)
+		if got, want := HoldsCode(s), personalCode.MatchString(s); got != want {
+			t.Errorf("HoldsCode(%q) = %v, want %v", s, got, want)
 		}
 	})
 }

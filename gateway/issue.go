@@ -280,9 +280,9 @@ var (
 	provinceForm  = regexp.MustCompile(`^[A-Z]{2}$`)
 )
 
-// holdsCode says whether a person's fiscal code stands in a text. It asks the
+// HoldsCode says whether a person's fiscal code stands in a text. It asks the
 // expression only where a word is long enough: an import asks a lot.
-func holdsCode(s string) bool {
+func HoldsCode(s string) bool {
 	word := 0
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -392,7 +392,7 @@ func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
 		bad.Add(p+"debtor.class", "format", "give a class like 3B, at most 16 characters")
 	}
 	n.Description = text(clean(in.Description), p+"description", 140, bad)
-	if holdsCode(n.Description) {
+	if HoldsCode(n.Description) {
 		bad.Add(p+"description", "personal_data", "leave the fiscal code out: the description travels to banks and PSPs")
 	}
 	if n.Amount < 1 || n.Amount > money.Max {
@@ -412,7 +412,7 @@ func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
 	}
 	if n.ExternalID != "" && !externalIDForm.MatchString(n.ExternalID) {
 		bad.Add(p+"external_id", "format", "give 1 to 64 printable ASCII characters without blanks")
-	} else if holdsCode(n.ExternalID) {
+	} else if HoldsCode(n.ExternalID) {
 		bad.Add(p+"external_id", "personal_data", "use an id of your own, not a fiscal code")
 	}
 	if in.Number != "" {

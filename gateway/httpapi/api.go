@@ -89,7 +89,24 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.engine(cfg.TrustedProxies)
+	engine, err := h.engine(cfg.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return withHEAD(engine), nil
+}
+
+// withHEAD answers HEAD as GET; the server leaves the body out (RFC 9110,
+// section 9.3.2).
+func withHEAD(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			get := *r
+			get.Method = http.MethodGet
+			r = &get
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func newHandlers(cfg Config) (*handlers, error) {

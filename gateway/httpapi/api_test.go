@@ -177,7 +177,7 @@ func (a *testAPI) do(r *http.Request) *httptest.ResponseRecorder {
 	a.t.Helper()
 	sent := r.Clone(context.Background())
 	w := httptest.NewRecorder()
-	a.engine.ServeHTTP(w, r)
+	withHEAD(a.engine).ServeHTTP(w, r)
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"} {
 		if got := w.Header().Get(name); got != want {
 			a.t.Errorf("%s %s: header %s = %q, want %q", r.Method, r.URL.Path, name, got, want)

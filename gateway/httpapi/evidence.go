@@ -71,13 +71,16 @@ func (h *handlers) GetAnyEvidence(ctx context.Context, r GetAnyEvidenceRequestOb
 // oneEvidence finds a piece of evidence; raw says that its bytes are asked for,
 // which leaves a trace.
 func (h *handlers) oneEvidence(ctx context.Context, school gateway.SchoolCode, id string) (e gateway.Evidence, raw bool, err error) {
-	accept := ctx.(*gin.Context).NegotiateFormat("application/json", "application/xml")
+	c := ctx.(*gin.Context)
+	accept := negotiate(c, "application/json", "application/xml")
 	if accept == "" {
 		return e, false, problemAccept
 	}
 	ctx, k := begin(ctx)
 	raw = accept == "application/xml"
-	e, err = h.svc.Evidence(ctx, k.caller.actor(), school, id, raw)
+	if e, err = h.svc.Evidence(ctx, k.caller.actor(), school, id, raw); err == nil && !raw {
+		c.Header("ETag", tagOf(evidenceOf(e)))
+	}
 	return e, raw, err
 }
 

@@ -116,8 +116,8 @@ func (r *jsonReader) object(path string, depth int) (any, error) {
 	return m, err
 }
 
-// join makes the path of a field. What is no name of ours is left out: it could
-// be anything, a person's code too.
+// join makes the path of a field. What could be no name of a field is left out:
+// it could be anything, a person's code too.
 func join(path, name string) string {
 	if !fieldName(name) {
 		name = "…"
@@ -130,11 +130,13 @@ func join(path, name string) string {
 
 func fieldName(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < 'a' || c > 'z') && c != '_' {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-':
+		default:
 			return false
 		}
 	}
-	return len(s) > 0 && len(s) <= 40
+	return len(s) > 0 && len(s) <= 40 && (s[0] < '0' || s[0] > '9') && !gateway.HoldsCode(s)
 }
 
 func orBody(path string) string {

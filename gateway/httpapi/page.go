@@ -34,7 +34,7 @@ func (h *handlers) position(list, cursor string) (string, error) {
 	if cursor == "" {
 		return "", nil
 	}
-	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(b) <= tagSize || !hmac.Equal(b[:tagSize], h.tag(list, string(b[tagSize:]))) {
 		return "", wrong("cursor", "format", "give next_cursor of the page before, of the same list")
 	}

@@ -50,7 +50,8 @@ func (h *handlers) ListReceipts(ctx context.Context, r ListReceiptsRequestObject
 }
 
 func (h *handlers) GetReceipt(ctx context.Context, r GetReceiptRequestObject) (GetReceiptResponseObject, error) {
-	accept := ctx.(*gin.Context).NegotiateFormat("application/json", "application/xml", "application/pdf")
+	c := ctx.(*gin.Context)
+	accept := negotiate(c, "application/json", "application/xml", "application/pdf")
 	ctx, k := begin(ctx)
 	code := gateway.SchoolCode(r.Cf)
 	receipt, err := h.svc.Receipt(ctx, code, r.ID)
@@ -59,7 +60,9 @@ func (h *handlers) GetReceipt(ctx context.Context, r GetReceiptRequestObject) (G
 	}
 	switch accept {
 	case "application/json":
-		return GetReceipt200JSONResponse(receiptOf(receipt)), nil
+		out := receiptOf(receipt)
+		c.Header("ETag", tagOf(out))
+		return GetReceipt200JSONResponse(out), nil
 	case "application/xml":
 		// Whoever reads the bytes that were received leaves a trace.
 		err := h.svc.Atomically(ctx, func(_ context.Context, tx gateway.Tx) error {

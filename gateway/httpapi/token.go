@@ -160,12 +160,11 @@ func tokenForm(c *gin.Context) (url.Values, error) {
 // credentials reads the client's id and secret from HTTP Basic, whose parts are
 // form-encoded (RFC 6749, section 2.3.1), or from the form.
 func credentials(r *http.Request, form url.Values) (id, secret string, basic bool, err error) {
-	inForm := form.Has("client_secret") || form.Has("client_id")
 	values := r.Header.Values("Authorization")
 	switch {
 	case len(values) == 0:
 		return form.Get("client_id"), form.Get("client_secret"), false, nil
-	case len(values) > 1 || inForm:
+	case len(values) > 1 || form.Has("client_secret"):
 		return "", "", false, errForm
 	}
 	id, secret, basic = r.BasicAuth()
@@ -176,6 +175,11 @@ func credentials(r *http.Request, form url.Values) (id, secret string, basic boo
 		// Another scheme, or none that can be read: a wrong client, not a
 		// wrong request.
 		return "", "", true, nil
+	}
+	// Many libraries name the client in the form too, which is no second way of
+	// proving it (section 3.2.1), as long as it is the same.
+	if form.Has("client_id") && form.Get("client_id") != id {
+		return "", "", false, errForm
 	}
 	return id, secret, true, nil
 }

@@ -27,8 +27,9 @@ func TestTokenByBasicAndForm(t *testing.T) {
 	a := newAPI(t)
 	c, secret := a.g.Client(gatewaytest.SchoolCode, "notices:read", "receipts:read")
 	for name, w := range map[string]*httptest.ResponseRecorder{
-		"basic": a.login(form(), c.ID, secret),
-		"form":  a.login(form("client_id", c.ID, "client_secret", secret), "", ""),
+		"basic":              a.login(form(), c.ID, secret),
+		"form":               a.login(form("client_id", c.ID, "client_secret", secret), "", ""),
+		"both, the id twice": a.login(form("client_id", c.ID), c.ID, secret),
 	} {
 		got := as[Token](t, w, 200)
 		if got.TokenType != "Bearer" || got.ExpiresIn != 600 || got.Scope != "notices:read receipts:read" {
@@ -69,6 +70,7 @@ func TestTokenRefusals(t *testing.T) {
 		"revoked client":      {a.login(form(), gone.ID, goneSecret), 401, "invalid_client"},
 		"nobody":              {a.login(form(), "", ""), 401, "invalid_client"},
 		"another scheme":      {withHeader("Authorization", "Digest x", form()), 401, "invalid_client"},
+		"another in the form": {a.login(form("client_id", "ngc_another"), c.ID, secret), 400, "invalid_request"},
 		"two ways":            {a.login(form("client_id", c.ID, "client_secret", secret), c.ID, secret), 400, "invalid_request"},
 		"no grant type":       {a.login(url.Values{}, c.ID, secret), 400, "invalid_request"},
 		"another grant type":  {a.login(url.Values{"grant_type": {"password"}}, c.ID, secret), 400, "unsupported_grant_type"},

@@ -87,7 +87,8 @@ func (h *handlers) readRequest(c *gin.Context, k *call) error {
 }
 
 // readQuery refuses parameters that would be ignored: a filter with a slip of
-// the pen in its name must not list everything.
+// the pen in its name, or with nothing in it, must not list everything. A
+// person's code has no place in an address, which stands in logs.
 func readQuery(raw string, known map[string]bool) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
@@ -101,6 +102,10 @@ func readQuery(raw string, known map[string]bool) (url.Values, error) {
 			bad.Add(join("", name), "unknown", "this address takes no such parameter")
 		case len(values) > 1:
 			bad.Add(name, "duplicate", "give it once")
+		case values[0] == "" && name != "q" && name != "cursor":
+			bad.Add(name, "required", "must not be empty: leave it out for all")
+		case name != "cursor" && gateway.HoldsCode(values[0]):
+			bad.Add(name, "personal_data", "no person's fiscal code in an address: POST …/notices/search and …/pupils/search take it in the body")
 		case !utf8.ValidString(values[0]) || strings.ContainsFunc(values[0], func(r rune) bool { return r < ' ' }):
 			bad.Add(name, "format", "it has a broken character in it")
 		}

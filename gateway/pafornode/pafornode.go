@@ -144,7 +144,12 @@ var faults = []struct {
 	{receipts.ErrInconsistent, pagopa.PAASemantica},
 }
 
+// refuse names the creditor as who raises the fault, as errors of the guide do;
+// an id that can be none is not repeated.
 func refuse(op pagopa.Operation, id string, err error) soap.Answer {
+	if _, bad := gateway.ParseSchoolCode(id); bad != nil {
+		id = ""
+	}
 	for _, row := range faults {
 		if errors.Is(err, row.err) {
 			return ko(op, row.code, id, "")

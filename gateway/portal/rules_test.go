@@ -28,7 +28,7 @@ func TestRoutes(t *testing.T) {
 		"GET /pagamenti/:school/:receipt/attestazione.pdf": family, "GET /attestazioni": family, "GET /attestazioni/:year/:child": family,
 		"GET /paga": visitor, "POST /paga": visitor, "GET /paga/:school/:number": visitor, "POST /paga/:school/:number": visitor,
 		"GET /paga/:school/:number/avviso.pdf": visitor,
-		"GET /servizi-di-pagamento": anyone, "GET /bollettini/:cart/:link": anyone, "GET /assistenza": anyone, "POST /assistenza": anyone, "GET /privacy": anyone, "GET /accessibilita": anyone,
+		"GET /servizi-di-pagamento":            anyone, "GET /bollettini/:cart/:link": anyone, "GET /assistenza": anyone, "POST /assistenza": anyone, "GET /privacy": anyone, "GET /accessibilita": anyone,
 		"GET /faq": anyone, "GET /manuale": anyone, "GET /termini": anyone, "GET /consensi": undecided, "POST /consensi": undecided,
 		"POST /area-riservata/email": family, "GET /area-riservata/email": anyone, "POST /area-riservata/email/conferma": anyone,
 		"POST /area-riservata/sessioni": family, "GET /area-riservata/dati.json": family, "POST /area-riservata/elimina": family,
