@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,7 +81,7 @@ type config struct {
 	// identities stand in for the file, in the demo.
 	identities []oidc.Entry
 
-	misread error // what could not be read as what it is
+	misread []error // what could not be read as what it is
 	// set says which names were given a value, by variable or file.
 	set map[string]bool
 }
@@ -105,13 +106,15 @@ func loadConfig(environ []string) (config, error) {
 		}
 	}
 	var cfg config
-	if b, given := values["NODOGATE_ALLOW_PRIVATE_TARGETS"]; given {
-		if _, err := strconv.ParseBool(b); err != nil {
-			// The one setting that is no text; listed with the other mistakes.
-			cfg.misread = errors.New("NODOGATE_ALLOW_PRIVATE_TARGETS must be true or false")
-			delete(values, "NODOGATE_ALLOW_PRIVATE_TARGETS")
+	// The settings that are no texts are listed with the other mistakes.
+	misread := func(name, must string, read func(string) error) {
+		if v, given := values[name]; given && read(v) != nil {
+			cfg.misread = append(cfg.misread, fmt.Errorf("%s must be %s", name, must))
+			delete(values, name)
 		}
 	}
+	misread("NODOGATE_ALLOW_PRIVATE_TARGETS", "true or false", func(v string) error { _, err := strconv.ParseBool(v); return err })
+	misread("NODOGATE_API_RATE", "1 or more requests a minute", func(v string) error { _, err := strconv.Atoi(v); return err })
 	if err := env.ParseWithOptions(&cfg, env.Options{Environment: values}); err != nil {
 		return config{}, fmt.Errorf("configuration: %w", err)
 	}
@@ -128,7 +131,9 @@ func addFile(values map[string]string, file string) error {
 	if err != nil {
 		return fmt.Errorf("NODOGATE_CONFIG: %w", err)
 	}
-	var fromFile map[string]any
+	// Values are taken as they are written: a fiscal code that begins with 0 is no
+	// octal number.
+	var fromFile map[string]yaml.Node
 	if err := yaml.Unmarshal(b, &fromFile); err != nil {
 		return fmt.Errorf("NODOGATE_CONFIG %s is not YAML with one key a line", file)
 	}
@@ -139,17 +144,19 @@ func addFile(values map[string]string, file string) error {
 			mistakes = append(mistakes, fmt.Errorf("%s in %s is no setting", name, file))
 			continue
 		}
-		if _, given := values[name]; given || v == nil {
+		if _, given := values[name]; given || v.ShortTag() == "!!null" {
 			continue
 		}
-		if list, ok := v.([]any); ok {
-			var parts []string
-			for _, p := range list {
-				parts = append(parts, fmt.Sprint(p))
+		parts := []string{v.Value}
+		if v.Kind == yaml.SequenceNode {
+			parts = nil
+			for _, p := range v.Content {
+				parts = append(parts, p.Value)
 			}
-			v = strings.Join(parts, ",")
+		} else if v.Kind != yaml.ScalarNode {
+			mistakes = append(mistakes, fmt.Errorf("%s in %s must be one value, or a list", name, file))
 		}
-		values[name] = fmt.Sprint(v)
+		values[name] = strings.Join(parts, ",")
 	}
 	return errors.Join(mistakes...)
 }
@@ -303,6 +310,9 @@ func (cfg config) checkServe() error {
 			add("NODOGATE_BROKER must be an 11-digit fiscal code")
 		}
 	}
+	if cfg.Station != "" && !stationForm.MatchString(cfg.Station) {
+		add("NODOGATE_STATION must be a station like 80014480828_01")
+	}
 	if cfg.SMTPURL != "" {
 		if _, err := notify.NewSMTP(cfg.SMTPURL); err != nil {
 			add("NODOGATE_SMTP_URL: %w", err)
@@ -345,12 +355,13 @@ func (cfg config) checkServe() error {
 	if _, err := cfg.identityEntries(os.Getenv); err != nil {
 		add("%w", err)
 	}
-	if cfg.misread != nil {
-		bad = append(bad, cfg.misread)
-	}
+	bad = append(bad, cfg.misread...)
 	slices.SortFunc(bad, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(bad...)
 }
+
+// stationForm is idStation: the broker's fiscal code and two digits.
+var stationForm = regexp.MustCompile(`^[0-9]{11}_[0-9]{2}$`)
 
 func isLoopback(host string) bool {
 	if host == "localhost" {

@@ -108,6 +108,9 @@ func (c cli) printImport(ctx context.Context, svc *gateway.Service, imp gateway.
 		return err
 	}
 	if asJSON {
+		if imp.Report.Ignored == nil {
+			imp.Report.Ignored = []string{} // a list, also where it is empty
+		}
 		records := make([]record, len(list))
 		for i, e := range list {
 			severity := "error"

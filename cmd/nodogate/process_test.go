@@ -439,7 +439,7 @@ func TestConfiguration(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "nodogate.yaml")
-	if err := os.WriteFile(file, []byte("NODOGATE_HELP_TEXT: from the file\nNODOGATE_BROKER: \"80014480828\"\nNODOGATE_FACES: [creditor]\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("NODOGATE_HELP_TEXT: from the file\nNODOGATE_BROKER: 01199250158\nNODOGATE_FACES: [creditor]\nNODOGATE_ALLOW_PRIVATE_TARGETS: true\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out := mustExecute(t, dir, []string{
@@ -449,7 +449,7 @@ func TestConfiguration(t *testing.T) {
 		"NODOGATE_DATABASE_URL=postgres://nodogate:hunter2@db.example/nodogate", "NODOGATE_REDIS_URL=redis://:hunter2@cache.example:6379",
 	}, "serve", "--print-config")
 	for _, want := range []string{
-		"NODOGATE_HELP_TEXT=from the variable\n", "NODOGATE_BROKER=80014480828\n", "NODOGATE_FACES=creditor\n",
+		"NODOGATE_HELP_TEXT=from the variable\n", "NODOGATE_BROKER=01199250158\n", "NODOGATE_FACES=creditor\n", "NODOGATE_ALLOW_PRIVATE_TARGETS=true\n",
 		"NODOGATE_PEER_KEY=***\n", "NODOGATE_ACA_URL=https://api.platform.pagopa.it/aca/v1\n", "NODOGATE_ACA_KEY=***\n", "NODOGATE_AFM_KEY=***\n", "NODOGATE_APPIO_URL=https://api.io.pagopa.it/api/v1\n", "NODOGATE_APPIO_KEY=***\n", "NODOGATE_DATABASE_URL=postgres://nodogate:***@db.example/nodogate\n", "NODOGATE_SECRET_FILE=data/secret\n",
 	} {
 		if !strings.Contains(out, want) {
@@ -461,10 +461,10 @@ func TestConfiguration(t *testing.T) {
 	}
 	code, _, stderr := execute(t, dir, []string{
 		"NODOGATE_LISTEN=0.0.0.0:0", "NODOGATE_PEER_AUTH=none", "NODOGATE_FACES=creditor,other", "NODOGATE_PUBLIC_URL=http://pagamenti.example", "NODOGATE_BROKER=1", "NODOGATE_PSPS=missing.yaml",
-		"NODOGATE_ALLOW_PRIVATE_TARGETS=maybe", "NODOGATE_DATABASE_URL=mysql://x", "NODOGATE_REDIS_URL=http://x",
+		"NODOGATE_ALLOW_PRIVATE_TARGETS=maybe", "NODOGATE_API_RATE=many", "NODOGATE_STATION=one", "NODOGATE_DATABASE_URL=mysql://x", "NODOGATE_REDIS_URL=http://x",
 		"NODOGATE_ACA_URL=http://aca.example", "NODOGATE_AFM_URL=http://afm.example",
 	}, "serve")
-	for _, want := range []string{"NODOGATE_ALLOW_PRIVATE_TARGETS", "NODOGATE_DATABASE_URL", "NODOGATE_REDIS_URL", "NODOGATE_PEER_AUTH", "NODOGATE_FACES", "NODOGATE_PUBLIC_URL", "NODOGATE_BROKER", "NODOGATE_PSPS", "NODOGATE_ACA_URL, NODOGATE_ACA_KEY: must be https", "NODOGATE_AFM_URL: must be https"} {
+	for _, want := range []string{"NODOGATE_ALLOW_PRIVATE_TARGETS", "NODOGATE_API_RATE", "NODOGATE_STATION", "NODOGATE_DATABASE_URL", "NODOGATE_REDIS_URL", "NODOGATE_PEER_AUTH", "NODOGATE_FACES", "NODOGATE_PUBLIC_URL", "NODOGATE_BROKER", "NODOGATE_PSPS", "NODOGATE_ACA_URL, NODOGATE_ACA_KEY: must be https", "NODOGATE_AFM_URL: must be https"} {
 		if code != 1 || !strings.Contains(stderr, want) {
 			t.Errorf("exit %d; the mistakes lack %s:\n%s", code, want, stderr)
 		}
