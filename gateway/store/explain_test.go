@@ -19,7 +19,7 @@ import (
 // among the notices of many schools.
 func TestListsAreIndexed(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) *store.DB{"sqlite": storetest.OpenSQLite, "postgres": storetest.OpenPostgres} {
+	for name, open := range map[string]func(testing.TB) *store.DB{"sqlite": storetest.OpenSQLite, "postgres": storetest.OpenNewPostgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			listsAreIndexed(t, open(t))

@@ -68,6 +68,12 @@ func (t *tx) explain(query string, args []any) (string, error) {
 		lines, err := collect(rows, err, func(r row) (line string, err error) { err = r.Scan(&line); return line, err })
 		return strings.Join(lines, "\n"), err
 	}
+	// A connection learns what ANALYZE found when it next runs a query; to explain
+	// one is not to run it.
+	var one int
+	if err := t.sql.QueryRowContext(t.ctx, "SELECT count(*) FROM installation").Scan(&one); err != nil {
+		return "", err
+	}
 	rows, err := t.sql.QueryContext(t.ctx, "EXPLAIN QUERY PLAN "+query, args...)
 	lines, err := collect(rows, err, func(r row) (line string, err error) {
 		var id, parent, unused int

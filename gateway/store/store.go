@@ -15,8 +15,10 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -145,6 +147,21 @@ func (db *DB) Ping(ctx context.Context) error {
 
 //go:embed migrations
 var migrations embed.FS
+
+// MigrationsDigest changes with any byte of the migrations: databases that were
+// made by others are not mistaken for ours.
+func MigrationsDigest() (string, error) {
+	sum := sha256.New()
+	err := fs.WalkDir(migrations, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		body, err := migrations.ReadFile(path)
+		_, _ = fmt.Fprintf(sum, "%s %d\n%s", path, len(body), body)
+		return err
+	})
+	return hex.EncodeToString(sum.Sum(nil)[:8]), err
+}
 
 func (db *DB) migrator() (*goose.Provider, error) {
 	sub, err := fs.Sub(migrations, "migrations/"+db.folder)
