@@ -500,7 +500,7 @@ type InstantOrNull = instant
 // Method defines model for Method.
 type Method string
 
-// NewAPIClient defines model for NewAPIClient.
+// NewAPIClient Examples: {"name":"segreteria","school":"80014480828","scopes":["notices:read","notices:write","receipts:read"]}
 type NewAPIClient struct {
 	// Name What it is for; at most 70 characters.
 	Name string `json:"name"`
@@ -510,7 +510,7 @@ type NewAPIClient struct {
 	Scopes []string `json:"scopes,omitempty"`
 }
 
-// NewCampaign defines model for NewCampaign.
+// NewCampaign Examples: {"amount_cents":12000,"deduction":"e-bis","description":"Viaggio di istruzione a Siena","due_date":"2027-03-01","instalments":[{"amount_cents":4000,"due_date":"2027-01-15"},{"amount_cents":8000,"due_date":"2027-03-01"}],"kind":"assigned","recipients":{"classes":["3B"]},"title":"Siena, 3B"}
 type NewCampaign struct {
 	// AmountCents Whole euro cents.
 	AmountCents Cents  `json:"amount_cents"`
@@ -539,7 +539,7 @@ type NewCampaign struct {
 	Title    string `json:"title"`
 }
 
-// NewCart defines model for NewCart.
+// NewCart Examples: {"method":"card","notices":[{"number":"301202600000004244","school":"80014480828"}],"payer":{"email":"mario@famiglie.example"}}
 type NewCart struct {
 	Method  Method      `json:"method"`
 	Notices []NoticeRef `json:"notices"`
@@ -564,7 +564,7 @@ type NewDebtor struct {
 	FullName string `json:"full_name"`
 }
 
-// NewDelegate defines model for NewDelegate.
+// NewDelegate Examples: {"email":"mario@famiglie.example","first_name":"Mario","fiscal_code":"RSSMRA80A01H501U","last_name":"Rossi"}
 type NewDelegate struct {
 	Email string `json:"email,omitempty"`
 
@@ -592,7 +592,7 @@ type NewInstalment struct {
 	Transfers []NewTransfer `json:"transfers,omitempty"`
 }
 
-// NewNotice defines model for NewNotice.
+// NewNotice Examples: {"amount_cents":1650,"debtor":{"class":"3B","fiscal_code":"RSSMRA10A41H501F","full_name":"Maria Rossi"},"deduction":"e-bis","description":"Viaggio di istruzione 3B","due_date":"2026-12-31","external_id":"gita-3b-0001"}
 type NewNotice struct {
 	// AmountCents Whole euro cents.
 	AmountCents Cents     `json:"amount_cents"`
@@ -632,6 +632,8 @@ type NewNoticeBatch struct {
 }
 
 // NewPrint One of class, campaign and notices is required.
+//
+// Examples: {"class":"3B","format":"zip"}
 type NewPrint struct {
 	// Campaign All notices of this campaign.
 	Campaign string `json:"campaign,omitempty"`
@@ -649,7 +651,7 @@ type NewPrint struct {
 	Notices []string `json:"notices,omitempty"`
 }
 
-// NewPupil defines model for NewPupil.
+// NewPupil Examples: {"class":"3B","first_name":"Maria","fiscal_code":"RSSMRA10A41H501F","last_name":"Rossi","payers":[{"email":"mario@famiglie.example","first_name":"Mario","fiscal_code":"RSSMRA80A01H501U","id":"g-77","last_name":"Rossi","relation":"father"}],"school_year":"2026/27"}
 type NewPupil struct {
 	// Class For example 3B.
 	Class string `json:"class,omitempty"`
@@ -671,7 +673,7 @@ type NewPupil struct {
 	SchoolYear string `json:"school_year,omitempty"`
 }
 
-// NewRefund defines model for NewRefund.
+// NewRefund Examples: {"amount_cents":1650,"holder":"Laura Bianchi","iban":"IT60X0542811101000000123456","reason":"Gita annullata","receipt":"RKQ2M7XZ4TDLH5WVYB3NCGPAE6"}
 type NewRefund struct {
 	// AmountCents Whole euro cents.
 	AmountCents Cents `json:"amount_cents"`
@@ -689,7 +691,7 @@ type NewRefund struct {
 	Receipt string `json:"receipt"`
 }
 
-// NewRegistryPayer defines model for NewRegistryPayer.
+// NewRegistryPayer Examples: {"email":"mario@famiglie.example","first_name":"Mario","fiscal_code":"RSSMRA80A01H501U","last_name":"Rossi","relation":"father"}
 type NewRegistryPayer struct {
 	// Email Where notices and receipts are sent; also proves an account of the portal.
 	Email string `json:"email,omitempty"`
@@ -709,7 +711,7 @@ type NewRegistryPayer struct {
 	Relation string `json:"relation"`
 }
 
-// NewSchool defines model for NewSchool.
+// NewSchool Examples: {"fiscal_code":"80014480828","iban":"IT60X0542811101000000123456","mechanographic_code":"GRIC83000X","name":"IC 6 Grosseto","segregation_code":"01"}
 type NewSchool struct {
 	// Broker The intermediary's fiscal code; the installation's, or the school itself, when left out.
 	Broker string `json:"broker,omitempty"`
@@ -770,7 +772,7 @@ type NewTransfer struct {
 	Taxonomy string `json:"taxonomy,omitempty"`
 }
 
-// NewWebhook defines model for NewWebhook.
+// NewWebhook Examples: {"events":["notice.paid","receipt.anomaly"],"url":"https://gestionale.example/pagamenti"}
 type NewWebhook struct {
 	// Events One or more of notice.issued, notice.changed, notice.paid, notice.cancelled, notice.restored, notice.expired, receipt.recorded, receipt.anomaly, refund.changed, import.finished.
 	Events []string `json:"events"`
@@ -779,7 +781,7 @@ type NewWebhook struct {
 	URL string `json:"url"`
 }
 
-// Notice defines model for Notice.
+// Notice Examples: {"amount_cents":1650,"campaign":null,"created_at":"2026-11-23T08:00:00Z","debtor":{"class":"3B","fiscal_code":"RSSMRA10A41H501F","full_name":"Maria Rossi"},"deduction":"e-bis","description":"Viaggio di istruzione 3B","due_date":"2026-12-31","external_id":"gita-3b-0001","iuv":"01202600000004244","number":"301202600000004244","paid_at":null,"pay_url":"https://pagamenti.example/paga/80014480828/301202600000004244","payable_after_due":false,"payment":null,"qr_code":"PAGOPA|002|301202600000004244|80014480828|1650","receipts":[],"status":"open","taxonomy":"9/0801100AP/","transfers":[{"amount_cents":1650,"iban":"IT60X0542811101000000123456","id":1,"remittance":"/RFB/01202600000004244/16.50/TXT/Viaggio di istruzione 3B","school":"80014480828","taxonomy":"9/0801100AP/"}],"version":1}
 type Notice struct {
 	// AmountCents Whole euro cents.
 	AmountCents Cents      `json:"amount_cents"`
@@ -821,7 +823,7 @@ type NoticeBatch struct {
 	Items []Notice `json:"items"`
 }
 
-// NoticeChange defines model for NoticeChange.
+// NoticeChange Examples: {"amount_cents":1500,"due_date":"2027-01-31"}
 type NoticeChange struct {
 	// AmountCents With several transfers, give them too. An instalment's cannot change alone.
 	AmountCents *int64       `json:"amount_cents,omitempty"`
@@ -932,7 +934,7 @@ type Print struct {
 	State   string `json:"state"`
 }
 
-// Problem defines model for Problem.
+// Problem Examples: {"code":"invalid_request","detail":"Correct the fields listed in errors.","errors":[{"code":"check_letter","field":"debtor.fiscal_code","message":"the last character does not fit the others: look for a slip of the pen"}],"instance":"urn:nodogate:request:JV5LHQ74VJSD2MCSKZWUWZW4C2","status":400,"title":"The request is wrong","type":"https://pagamenti.example/api/docs#invalid_request"}
 type Problem struct {
 	// Code Stable.
 	Code string `json:"code"`

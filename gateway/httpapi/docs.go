@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"slices"
@@ -27,6 +28,7 @@ func renderDocs(spec *openapi3.T) (page []byte, policy string, err error) {
 	t, err := template.New("docs").Funcs(template.FuncMap{
 		"type":  typeOf,
 		"css":   func() template.CSS { return template.CSS(docsCSS) },
+		"json":  indented,
 		"lines": func(s string) []string { return strings.Split(strings.TrimSpace(s), "\n\n") },
 		"has":   func(list []string, s string) bool { return slices.Contains(list, s) },
 	}).Parse(docsHTML)
@@ -54,6 +56,16 @@ func renderDocs(spec *openapi3.T) (page []byte, policy string, err error) {
 	}
 	sum := sha256.Sum256([]byte(docsCSS))
 	return b.Bytes(), "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nil
+}
+
+// indented is an example as a person reads it.
+func indented(v any) (string, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // the template does
+	e.SetIndent("", "  ")
+	err := e.Encode(v)
+	return b.String(), err
 }
 
 // typeOf says in words what a schema is.
