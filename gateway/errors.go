@@ -48,6 +48,9 @@ var (
 	ErrForged = errors.New("callback not proved")
 	// ErrAmount: a PSP names another amount than the payment's.
 	ErrAmount = errors.New("another amount than the payment's")
+	// ErrIdentityAway: the provider of an identity cannot be used now; another
+	// way in may.
+	ErrIdentityAway = errors.New("identity provider not available")
 	// ErrCredentials: wrong user name or password, or locked; never says which.
 	ErrCredentials = errors.New("wrong credentials")
 	// ErrKeyReused: an idempotency key came back with another request.

@@ -67,6 +67,7 @@ func demoCommand(ctx context.Context, c cli, args []string) error {
 	}
 	defer logFile.Close()
 	log := newLog(logFile)
+	slog.SetDefault(log) // where the sandbox's OpenID library writes
 
 	other, err := listen(ctx, cfg.SandboxListen)
 	if err != nil {
@@ -136,6 +137,7 @@ func sandboxCommand(ctx context.Context, c cli, args []string) error {
 		return err
 	}
 	log := newLog(c.stderr)
+	slog.SetDefault(log) // where the sandbox's OpenID library writes
 	log.Info("listening", "sandbox", l.Addr().String(), "gateway", *gatewayURL)
 	portal := cfg.PublicURL
 	if portal == "" {

@@ -3,15 +3,16 @@
 package sandbox
 
 import (
+	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	_ "embed"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -22,7 +23,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/nodogate/nodogate/gateway"
 )
@@ -39,35 +42,85 @@ type Person struct {
 // ClientID is the client of the OpenID providers.
 const ClientID = "nodogate"
 
+// SPIDID and CIEID are what the OpenID providers are called on /control.
 const (
-	codeLife  = time.Minute
-	entryLife = 5 * time.Minute // of what a code is good for
-	// identityKey names the one key that tokens are signed with.
-	identityKey = "prova-1"
+	SPIDID = "SPID"
+	CIEID  = "CIE"
 )
 
-// identities is one OpenID provider (OpenID Connect Core 1.0, code flow with
-// PKCE), as far as a client needs one that is right: what it does not speak it
-// refuses.
+// identityModes are the modes that mean something for an OpenID provider.
+var identityModes = []Mode{ModeOK, ModeDown, ModeSlow}
+
+const (
+	askLife   = 10 * time.Minute // of a page that waits for a person
+	codeLife  = time.Minute
+	entryLife = 5 * time.Minute // of what a code is good for
+)
+
+// identities is one OpenID provider. The protocol is zitadel's; what it knows of
+// clients, people and keys it asks here, as op.Storage.
+//
+// Embedded without a value: of what is not routed (refreshing, revoking, ending
+// a session) nothing is called.
 type identities struct {
+	op.Storage
+
+	box      *Server
 	id, name string
 	issuer   string
 	redirect string
-	key      *ecdsa.PrivateKey
+	provider *op.Provider
 	// inToken has the ID token carry the person's claims; without it they are in
 	// userinfo only, as SPID's are.
 	inToken bool
 
-	codes  map[string]consent // guarded by Server.mu
-	tokens map[string]consent // of userinfo; guarded by Server.mu
+	// What follows is guarded by Server.mu.
+	mode    Mode
+	entries map[string]entering // by id, and by code and token once there are such
+	keys    []signing           // the last one signs, the one before is still shown
 }
 
-// consent is a person who said yes to one request.
-type consent struct {
-	person           Person
-	nonce, challenge string
-	acr              string
-	at, until        time.Time
+// entering is a log-in under way, or one that was: an op.AuthRequest.
+type entering struct {
+	*oidc.AuthRequest
+	id     string
+	person *Person // nil while nobody has said yes
+	at     time.Time
+	until  time.Time
+	issuer string
+}
+
+// signing is a key that tokens are signed with: an op.SigningKey.
+type signing struct {
+	id  string
+	alg jose.SignatureAlgorithm
+	key crypto.Signer
+}
+
+func (k signing) ID() string                                  { return k.id }
+func (k signing) SignatureAlgorithm() jose.SignatureAlgorithm { return k.alg }
+func (k signing) Key() any                                    { return k.key }
+
+// shown is its public half: an op.Key.
+type shown struct{ signing }
+
+func (k shown) Algorithm() jose.SignatureAlgorithm { return k.alg }
+func (k shown) Use() string                        { return "sig" }
+func (k shown) Key() any                           { return k.key.Public() }
+
+// algorithms are those that a client must know; a rotation takes the next one.
+var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256}
+
+// newKey makes the n-th key.
+func newKey(n int) (signing, error) {
+	k := signing{id: fmt.Sprint("prova-", n+1), alg: algorithms[n%len(algorithms)]}
+	var err error
+	if k.alg == jose.ES256 {
+		k.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	} else {
+		k.key, err = rsa.GenerateKey(rand.Reader, 2048)
+	}
+	return k, err
 }
 
 // addIdentities plays SPID and CIE.
@@ -78,91 +131,76 @@ func (s *Server) addIdentities() error {
 	if s.cfg.Portal == nil || s.cfg.IdentitySecret == "" {
 		return errors.New("sandbox: with People, Portal and IdentitySecret are required")
 	}
-	for _, p := range []*identities{{id: "spid", name: "SPID"}, {id: "cie", name: "CIE", inToken: true}} {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	for _, p := range []*identities{{id: "spid", name: SPIDID}, {id: "cie", name: CIEID, inToken: true}} {
+		p.box, p.mode, p.entries = s, ModeOK, make(map[string]entering)
+		p.issuer = s.cfg.URL.JoinPath("oidc", p.id).String()
+		p.redirect = s.cfg.Portal.JoinPath("accesso", "identita", p.id).String()
+		key, err := newKey(0)
 		if err != nil {
 			return fmt.Errorf("sandbox: %w", err)
 		}
-		p.key = key
-		p.issuer = s.cfg.URL.JoinPath("oidc", p.id).String()
-		p.redirect = s.cfg.Portal.JoinPath("accesso", "identita", p.id).String()
-		p.codes, p.tokens = make(map[string]consent), make(map[string]consent)
-		s.identities = append(s.identities, p)
-		for route, h := range map[string]func(*identities, http.ResponseWriter, *http.Request){
-			"GET /.well-known/openid-configuration": s.showMetadata,
-			"GET /jwks":                             s.showKeys,
-			"GET /authorize":                        s.showPeople,
-			"POST /authorize":                       s.pressPerson,
-			"POST /token":                           s.postCode,
-			"GET /userinfo":                         s.showPerson,
-		} {
-			method, path, _ := strings.Cut(route, " ")
-			s.mux.HandleFunc(method+" /oidc/"+p.id+path, func(w http.ResponseWriter, r *http.Request) { h(p, w, r) })
+		p.keys = []signing{key}
+		cfg := &op.Config{
+			CodeMethodS256: true, AuthMethodPost: true, SupportedScopes: []string{"openid", "profile", "email"},
+			SupportedClaims: []string{"sub", "acr", "fiscal_number", "given_name", "family_name", "email"},
 		}
+		if _, err := rand.Read(cfg.CryptoKey[:]); err != nil {
+			return fmt.Errorf("sandbox: %w", err)
+		}
+		p.provider, err = op.NewProvider(cfg, p, op.StaticIssuer(p.issuer), op.WithAllowInsecure(), op.WithCORSOptions(nil),
+			op.WithCustomTokenEndpoint(op.NewEndpoint("token")), op.WithCustomKeysEndpoint(op.NewEndpoint("jwks")))
+		if err != nil {
+			return fmt.Errorf("sandbox: %w", err)
+		}
+		s.identities = append(s.identities, p)
+		under := "/oidc/" + p.id
+		protocol := p.behaving(http.StripPrefix(under, p.provider))
+		for _, path := range []string{"/.well-known/openid-configuration", "/jwks", "/authorize", "/authorize/callback", "/token", "/userinfo"} {
+			s.mux.Handle(under+path, protocol)
+		}
+		s.mux.Handle("GET "+under+"/accesso", p.behaving(http.HandlerFunc(p.showPeople)))
+		s.mux.Handle("POST "+under+"/accesso", p.behaving(http.HandlerFunc(p.pressPerson)))
+		s.mux.HandleFunc("POST "+under+"/rotate", p.rotate)
 	}
 	return nil
 }
 
-func (s *Server) showMetadata(p *identities, w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, map[string]any{
-		"issuer": p.issuer, "authorization_endpoint": p.issuer + "/authorize", "token_endpoint": p.issuer + "/token",
-		"userinfo_endpoint": p.issuer + "/userinfo", "jwks_uri": p.issuer + "/jwks",
-		"response_types_supported": []string{"code"}, "grant_types_supported": []string{"authorization_code"}, "subject_types_supported": []string{"pairwise"},
-		"id_token_signing_alg_values_supported": []string{"ES256"}, "code_challenge_methods_supported": []string{"S256"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"}, "scopes_supported": []string{"openid", "profile", "email"},
-		"acr_values_supported": acrLevels, "claims_supported": []string{"sub", "fiscal_number", "given_name", "family_name", "email"},
+// behaving is h as the provider's mode has it.
+func (p *identities) behaving(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.box.mu.Lock()
+		mode := p.mode
+		p.box.mu.Unlock()
+		switch {
+		case mode == ModeDown:
+			fail(w, http.StatusServiceUnavailable, "Service unavailable", "")
+		case mode == ModeSlow && !p.box.think(r):
+		default:
+			h.ServeHTTP(w, r)
+		}
 	})
 }
 
-// acrLevels are the levels that both providers can give.
-var acrLevels = []string{"https://www.spid.gov.it/SpidL2", "https://www.spid.gov.it/SpidL3"}
-
-func (s *Server) showKeys(p *identities, w http.ResponseWriter, _ *http.Request) {
-	point, err := p.key.PublicKey.Bytes() // 4, X, Y
-	if err != nil || len(point) != 65 {
-		panic("sandbox: no point of P-256")
+// rotate signs with another key from now on, of the next algorithm. The one that
+// signed until now is still shown, the one before it not any more.
+func (p *identities) rotate(w http.ResponseWriter, _ *http.Request) {
+	p.box.mu.Lock()
+	last := p.keys[len(p.keys)-1]
+	p.box.mu.Unlock()
+	n, err := strconv.Atoi(strings.TrimPrefix(last.id, "prova-"))
+	var key signing
+	if err == nil {
+		key, err = newKey(n)
 	}
-	writeJSON(w, map[string]any{"keys": []map[string]string{{
-		"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": identityKey,
-		"x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:]),
-	}}})
-}
-
-// challengeLength is that of a SHA-256 in base64url.
-const challengeLength = 43
-
-// authorization checks a request. Where it cannot be trusted to say where its
-// answer goes, it is answered here, and back is nil.
-func (s *Server) authorization(p *identities, w http.ResponseWriter, r *http.Request) (q url.Values, back *url.URL) {
-	q = r.URL.Query()
-	if q.Get("client_id") != ClientID || q.Get("redirect_uri") != p.redirect {
-		http.Error(w, "Richiesta non valida: client_id o redirect_uri sconosciuti.", http.StatusBadRequest)
-		return nil, nil
-	}
-	back, err := url.Parse(p.redirect)
 	if err != nil {
-		panic("sandbox: " + err.Error()) // we made it
+		p.box.cfg.Log.Error("sandbox: make a key", "error", err.Error())
+		fail(w, http.StatusInternalServerError, "Internal error", "")
+		return
 	}
-	why := ""
-	switch {
-	case q.Get("response_type") != "code":
-		why = "unsupported_response_type"
-	case !slices.Contains(strings.Fields(q.Get("scope")), "openid"):
-		why = "invalid_scope"
-	case q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != challengeLength || q.Get("state") == "" || q.Get("nonce") == "":
-		why = "invalid_request"
-	}
-	if why != "" {
-		answer(w, r, back, url.Values{"error": {why}, "state": {q.Get("state")}})
-		return nil, nil
-	}
-	return q, back
-}
-
-func answer(w http.ResponseWriter, r *http.Request, back *url.URL, values url.Values) {
-	to := *back
-	to.RawQuery = values.Encode()
-	http.Redirect(w, r, to.String(), http.StatusSeeOther)
+	p.box.mu.Lock()
+	p.keys = []signing{last, key}
+	p.box.mu.Unlock()
+	writeJSON(w, map[string]any{"kid": key.id, "alg": key.alg})
 }
 
 var (
@@ -172,137 +210,266 @@ var (
 	peopleTemplate = template.Must(template.New("people").Parse(peopleText))
 )
 
-func (s *Server) showPeople(p *identities, w http.ResponseWriter, r *http.Request) {
-	if _, back := s.authorization(p, w, r); back != nil {
-		s.render(w, http.StatusOK, peopleTemplate, map[string]any{"Name": p.name, "People": s.cfg.People})
+func (p *identities) showPeople(w http.ResponseWriter, r *http.Request) {
+	if _, err := p.AuthRequestByID(r.Context(), r.FormValue("id")); err != nil {
+		noPage(w)
+		return
 	}
+	p.box.render(w, http.StatusOK, peopleTemplate, map[string]any{"Name": p.name, "People": p.box.cfg.People})
 }
 
 // pressPerson is a person who says yes, or nobody who says no.
-func (s *Server) pressPerson(p *identities, w http.ResponseWriter, r *http.Request) {
-	q, back := s.authorization(p, w, r)
-	if back == nil {
+func (p *identities) pressPerson(w http.ResponseWriter, r *http.Request) {
+	ctx := op.ContextWithIssuer(r.Context(), p.issuer)
+	e, ok := p.entry(r.FormValue("id"))
+	if !ok || e.person != nil {
+		noPage(w)
 		return
 	}
 	if r.PostFormValue("azione") == buttonCancel {
-		answer(w, r, back, url.Values{"error": {"access_denied"}, "state": {q.Get("state")}})
+		p.forget(e.id)
+		op.AuthRequestError(w, r, e.AuthRequest, oidc.ErrAccessDenied(), p.provider)
 		return
 	}
 	i, err := strconv.Atoi(r.PostFormValue("persona"))
-	if err != nil || i < 0 || i >= len(s.cfg.People) {
+	if err != nil || i < 0 || i >= len(p.box.cfg.People) {
 		noButton(w)
 		return
 	}
-	now := s.cfg.Now()
-	c := consent{person: s.cfg.People[i], nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), acr: acrLevels[0], at: now, until: now.Add(codeLife)}
-	for _, asked := range strings.Fields(q.Get("acr_values")) {
+	e.person, e.at = &p.box.cfg.People[i], p.box.cfg.Now()
+	e.until = e.at.Add(codeLife)
+	p.keep(e.id, e)
+	http.Redirect(w, r, op.AuthCallbackURL(p.provider)(ctx, e.id), http.StatusSeeOther)
+}
+
+// keep forgets what is over, and takes no more than is sane.
+func (p *identities) keep(key string, e entering) {
+	now := p.box.cfg.Now()
+	p.box.mu.Lock()
+	defer p.box.mu.Unlock()
+	for k, old := range p.entries {
+		if !now.Before(old.until) || len(p.entries) >= maxPages {
+			delete(p.entries, k)
+		}
+	}
+	p.entries[key] = e
+}
+
+func (p *identities) entry(key string) (entering, bool) {
+	p.box.mu.Lock()
+	defer p.box.mu.Unlock()
+	e, ok := p.entries[key]
+	return e, ok && p.box.cfg.Now().Before(e.until)
+}
+
+func (p *identities) forget(key string) {
+	p.box.mu.Lock()
+	defer p.box.mu.Unlock()
+	delete(p.entries, key)
+}
+
+// errUnknown tells nothing of what was asked for.
+var errUnknown = errors.New("unknown, or over")
+
+// CreateAuthRequest takes a request that the library found right, if it has all
+// that RFC 7636 and OpenID Connect give a client: here it is required.
+func (p *identities) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
+	if !slices.Contains(r.Scopes, oidc.ScopeOpenID) {
+		return nil, oidc.ErrInvalidScope().WithDescription("ask for openid")
+	}
+	if r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 || r.State == "" || r.Nonce == "" {
+		return nil, oidc.ErrInvalidRequest().WithDescription("send state, nonce and a code_challenge with S256")
+	}
+	e := entering{AuthRequest: r, id: p.box.random(), until: p.box.cfg.Now().Add(askLife), issuer: p.issuer}
+	p.keep(e.id, e)
+	return e, nil
+}
+
+func (p *identities) AuthRequestByID(_ context.Context, id string) (op.AuthRequest, error) {
+	if e, ok := p.entry(id); ok {
+		return e, nil
+	}
+	return nil, errUnknown
+}
+
+func (p *identities) SaveAuthCode(_ context.Context, id, code string) error {
+	e, ok := p.entry(id)
+	if !ok {
+		return errUnknown
+	}
+	p.forget(id) // its page is done with
+	p.keep(code, e)
+	return nil
+}
+
+// AuthRequestByCode gives a code out once: a wrong verifier or secret ends it too.
+func (p *identities) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
+	e, ok := p.entry(code)
+	p.forget(code)
+	if !ok || e.person == nil {
+		return nil, errUnknown
+	}
+	return e, nil
+}
+
+func (p *identities) DeleteAuthRequest(context.Context, string) error { return nil } // it was, with its code
+
+func (p *identities) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
+	e, ok := r.(entering)
+	if !ok {
+		return "", time.Time{}, errUnknown
+	}
+	token := p.box.random()
+	e.until = p.box.cfg.Now().Add(entryLife)
+	p.keep(token, e)
+	return token, e.until, nil
+}
+
+func (p *identities) SigningKey(context.Context) (op.SigningKey, error) {
+	p.box.mu.Lock()
+	defer p.box.mu.Unlock()
+	return p.keys[len(p.keys)-1], nil
+}
+
+func (p *identities) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
+	return algorithms, nil
+}
+
+func (p *identities) KeySet(context.Context) (list []op.Key, _ error) {
+	p.box.mu.Lock()
+	defer p.box.mu.Unlock()
+	for _, k := range p.keys {
+		list = append(list, shown{k})
+	}
+	return list, nil
+}
+
+func (p *identities) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+	if id != ClientID {
+		return nil, errUnknown
+	}
+	return client{p}, nil
+}
+
+func (p *identities) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
+	if id != ClientID || subtle.ConstantTimeCompare([]byte(secret), []byte(p.box.cfg.IdentitySecret)) != 1 {
+		return errUnknown
+	}
+	return nil
+}
+
+// GetKeyByIDAndClientID is asked for by a grant that no client here has.
+func (p *identities) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
+	return nil, errUnknown
+}
+
+// SetUserinfoFromScopes is for claims that need no request; there are none.
+func (p *identities) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, string, []string) error {
+	return nil
+}
+
+// SetUserinfoFromRequest is what the ID token says of a person.
+func (p *identities) SetUserinfoFromRequest(_ context.Context, info *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
+	info.Subject = r.GetSubject() // or the token would have none
+	if e, ok := r.(entering); ok && slices.Contains(scopes, oidc.ScopeProfile) {
+		e.claim(info)
+	}
+	return nil
+}
+
+// SetUserinfoFromToken is what userinfo says of the person of an access token.
+func (p *identities) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, token, _, _ string) error {
+	e, ok := p.entry(token)
+	if !ok {
+		return errUnknown
+	}
+	info.Subject = e.GetSubject()
+	e.claim(info)
+	return nil
+}
+
+func (p *identities) Health(context.Context) error { return nil }
+
+func (e entering) claim(info *oidc.UserInfo) {
+	info.GivenName, info.FamilyName, info.Email = e.person.FirstName, e.person.LastName, e.person.Email
+	info.AppendClaims("fiscal_number", "TINIT-"+string(e.person.Code))
+}
+
+// acrLevels are the levels that both providers can give.
+var acrLevels = []string{"https://www.spid.gov.it/SpidL2", "https://www.spid.gov.it/SpidL3"}
+
+func (e entering) GetACR() string {
+	for _, asked := range e.ACRValues {
 		if slices.Contains(acrLevels, asked) {
-			c.acr = asked
-			break
+			return asked
 		}
 	}
-	code := s.random()
-	s.mu.Lock()
-	keepConsent(p.codes, code, c, now)
-	s.mu.Unlock()
-	answer(w, r, back, url.Values{"code": {code}, "state": {q.Get("state")}, "iss": {p.issuer}})
+	return acrLevels[0]
 }
 
-// keepConsent forgets what is over, and takes no more than is sane. Called with
-// Server.mu held.
-func keepConsent(in map[string]consent, key string, c consent, now time.Time) {
-	for k, old := range in {
-		if !now.Before(old.until) || len(in) >= maxPages {
-			delete(in, k)
-		}
+// GetSubject is the person's name at this provider, and means nothing elsewhere.
+func (e entering) GetSubject() string {
+	if e.person == nil {
+		return ""
 	}
-	in[key] = c
-}
-
-// oauthError is an error of the token endpoint (RFC 6749, 5.2).
-func oauthError(w http.ResponseWriter, status int, code string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": code}) // the peer is gone: its loss
-}
-
-// postCode gives tokens for a code, once.
-func (s *Server) postCode(p *identities, w http.ResponseWriter, r *http.Request) {
-	id, secret, basic := r.BasicAuth()
-	if basic {
-		id, _ = url.QueryUnescape(id)
-		secret, _ = url.QueryUnescape(secret)
-	} else {
-		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
-	}
-	if id != ClientID || subtle.ConstantTimeCompare([]byte(secret), []byte(s.cfg.IdentitySecret)) != 1 {
-		w.Header().Set("WWW-Authenticate", `Basic realm="sandbox"`)
-		oauthError(w, http.StatusUnauthorized, "invalid_client")
-		return
-	}
-	if r.PostFormValue("grant_type") != "authorization_code" {
-		oauthError(w, http.StatusBadRequest, "unsupported_grant_type")
-		return
-	}
-	now := s.cfg.Now()
-	code := r.PostFormValue("code")
-	s.mu.Lock()
-	c, known := p.codes[code]
-	delete(p.codes, code) // a wrong verifier ends it too
-	s.mu.Unlock()
-	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
-	if !known || !now.Before(c.until) || r.PostFormValue("redirect_uri") != p.redirect || base64.RawURLEncoding.EncodeToString(sum[:]) != c.challenge {
-		oauthError(w, http.StatusBadRequest, "invalid_grant")
-		return
-	}
-	access := s.random()
-	c.until = now.Add(entryLife)
-	s.mu.Lock()
-	keepConsent(p.tokens, access, c, now)
-	s.mu.Unlock()
-
-	half := sha256.Sum256([]byte(access))
-	claims := jwt.MapClaims{
-		"iss": p.issuer, "aud": ClientID, "sub": p.subject(c.person), "iat": now.Unix(), "exp": c.until.Unix(), "auth_time": c.at.Unix(),
-		"nonce": c.nonce, "acr": c.acr, "at_hash": base64.RawURLEncoding.EncodeToString(half[:16]),
-	}
-	if p.inToken {
-		c.person.claim(claims)
-	}
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
-	token.Header["kid"] = identityKey
-	signed, err := token.SignedString(p.key)
-	if err != nil {
-		s.cfg.Log.Error("sandbox: sign an ID token", "error", err.Error())
-		oauthError(w, http.StatusInternalServerError, "server_error")
-		return
-	}
-	writeJSON(w, map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": int(entryLife.Seconds()), "id_token": signed})
-}
-
-// subject is the person's name at this provider, and means nothing elsewhere.
-func (p *identities) subject(who Person) string {
-	sum := sha256.Sum256([]byte(p.issuer + "\n" + string(who.Code)))
+	sum := sha256.Sum256([]byte(e.issuer + "\n" + string(e.person.Code)))
 	return hex.EncodeToString(sum[:16])
 }
 
-func (who Person) claim(claims map[string]any) {
-	claims["fiscal_number"] = "TINIT-" + string(who.Code)
-	claims["given_name"], claims["family_name"], claims["email"] = who.FirstName, who.LastName, who.Email
+func (e entering) GetCodeChallenge() *oidc.CodeChallenge {
+	return &oidc.CodeChallenge{Challenge: e.CodeChallenge, Method: e.CodeChallengeMethod}
 }
 
-// showPerson is the userinfo endpoint.
-func (s *Server) showPerson(p *identities, w http.ResponseWriter, r *http.Request) {
-	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	s.mu.Lock()
-	c, known := p.tokens[token]
-	s.mu.Unlock()
-	if !bearer || !known || !s.cfg.Now().Before(c.until) {
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		oauthError(w, http.StatusUnauthorized, "invalid_token")
+func (e entering) GetID() string          { return e.id }
+func (e entering) GetAMR() []string       { return nil }
+func (e entering) GetAudience() []string  { return []string{e.ClientID} }
+func (e entering) GetAuthTime() time.Time { return e.at }
+func (e entering) GetClientID() string    { return e.ClientID }
+func (e entering) GetNonce() string       { return e.Nonce }
+func (e entering) GetScopes() []string    { return e.Scopes }
+func (e entering) Done() bool             { return e.person != nil }
+
+// client is the portal, as the provider knows it: an op.Client.
+type client struct{ p *identities }
+
+func (c client) GetID() string                       { return ClientID }
+func (c client) RedirectURIs() []string              { return []string{c.p.redirect} }
+func (c client) PostLogoutRedirectURIs() []string    { return nil }
+func (c client) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
+func (c client) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodBasic }
+func (c client) ResponseTypes() []oidc.ResponseType {
+	return []oidc.ResponseType{oidc.ResponseTypeCode}
+}
+func (c client) GrantTypes() []oidc.GrantType        { return []oidc.GrantType{oidc.GrantTypeCode} }
+func (c client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeBearer }
+func (c client) IDTokenLifetime() time.Duration      { return entryLife }
+func (c client) DevMode() bool                       { return true } // http, on one machine
+func (c client) IsScopeAllowed(string) bool          { return false }
+func (c client) ClockSkew() time.Duration            { return 0 }
+func (c client) IDTokenUserinfoClaimsAssertion() bool {
+	return c.p.inToken
+}
+
+func (c client) LoginURL(id string) string {
+	return c.p.issuer + "/accesso?" + url.Values{"id": {id}}.Encode()
+}
+
+func (c client) RestrictAdditionalIdTokenScopes() func([]string) []string { return all } //nolint:revive // op.Client's name
+
+func (c client) RestrictAdditionalAccessTokenScopes() func([]string) []string { return all }
+
+func all(scopes []string) []string { return scopes }
+
+// controlIdentities is control for an OpenID provider.
+func (s *Server) controlIdentities(w http.ResponseWriter, name string, mode Mode) {
+	i := slices.IndexFunc(s.identities, func(p *identities) bool { return p.name == name })
+	if i < 0 || !slices.Contains(identityModes, mode) {
+		fail(w, http.StatusBadRequest, "Bad request", fmt.Sprintf("mode of an OpenID provider is one of %v, where there are people to enter", identityModes))
 		return
 	}
-	claims := map[string]any{"sub": p.subject(c.person)}
-	c.person.claim(claims)
-	writeJSON(w, claims)
+	s.mu.Lock()
+	s.identities[i].mode = mode
+	s.mu.Unlock()
+	s.cfg.Log.Info("sandbox mode", "psp", name, "mode", string(mode))
+	writeJSON(w, map[string]any{"psp": name, "mode": mode})
 }

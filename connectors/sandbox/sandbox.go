@@ -200,7 +200,7 @@ func New(cfg Config) (*Server, error) {
 		archive:      archive{mode: ModeOK, positions: make(map[notice]*archived)},
 	}
 	for _, p := range cfg.PSPs {
-		if s.psps[p.ID] != nil || p.ID == ArchiveID || p.ID == CalculatorID || p.ID == AppID {
+		if s.psps[p.ID] != nil || slices.Contains([]gateway.PSPID{ArchiveID, CalculatorID, AppID, SPIDID, CIEID}, p.ID) {
 			return nil, fmt.Errorf("sandbox: psp %s is listed twice", p.ID)
 		}
 		key, err := cfg.secretOf(p)
@@ -385,6 +385,9 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		return
 	case CalculatorID:
 		s.controlCalculator(w, in.Mode)
+		return
+	case SPIDID, CIEID:
+		s.controlIdentities(w, string(in.PSP), in.Mode)
 		return
 	case AppID:
 		s.controlPhone(w, in.Mode)

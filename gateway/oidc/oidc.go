@@ -41,7 +41,7 @@ var algorithms = []string{oidclib.RS256, oidclib.ES256, oidclib.PS256}
 
 var (
 	// ErrAway says that the provider does not answer, or not as one.
-	ErrAway = errors.New("the provider does not answer as an OpenID provider")
+	ErrAway = fmt.Errorf("%w: it does not answer as an OpenID provider", gateway.ErrIdentityAway)
 	// ErrRefused says that the code was not taken.
 	ErrRefused = errors.New("the provider refused the code")
 	// ErrToken says that the ID token proves nothing.
@@ -157,7 +157,7 @@ func (p *Provider) read(ctx context.Context) (*found, error) {
 	}
 	return &found{
 		provider: provider,
-		verifier: provider.VerifierContext(ctx, &oidclib.Config{ClientID: p.set.ClientID, SupportedSigningAlgs: algorithms, Now: p.set.Now}),
+		verifier: oidclib.NewVerifier(p.set.Issuer, keySet{oidclib.NewRemoteKeySet(ctx, metadata.Keys)}, &oidclib.Config{ClientID: p.set.ClientID, SupportedSigningAlgs: algorithms, Now: p.set.Now}),
 		oauth: oauth2.Config{
 			ClientID: p.set.ClientID, ClientSecret: p.set.Secret, Endpoint: endpoint, RedirectURL: p.set.Redirect, Scopes: p.set.scopes(),
 		},
@@ -201,11 +201,7 @@ func (p *Provider) finish(ctx context.Context, code, nonce, verifier string) (wh
 	}
 	tokens, err := f.oauth.Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	if err != nil {
-		var call *url.Error
-		if errors.As(err, &call) {
-			return who, fmt.Errorf("%w: %s", ErrAway, egress.Reason(err))
-		}
-		return who, ErrRefused // with its text could come the code
+		return who, noTokens(err)
 	}
 	raw, ok := tokens.Extra("id_token").(string)
 	if !ok {
@@ -248,13 +244,49 @@ func (p *Provider) finish(ctx context.Context, code, nonce, verifier string) (wh
 	return who, nil
 }
 
+// noTokens says why a code became no token. The text of the provider's answer is
+// left out: with it could come the code.
+func noTokens(err error) error {
+	var call *url.Error
+	var answer *oauth2.RetrieveError
+	switch {
+	case errors.As(err, &call):
+		return fmt.Errorf("%w: %s", ErrAway, egress.Reason(err))
+	case !errors.As(err, &answer):
+		return fmt.Errorf("%w: its token_endpoint's answer cannot be read", ErrAway)
+	case answer.Response.StatusCode >= 500 || answer.Response.StatusCode == http.StatusTooManyRequests:
+		return fmt.Errorf("%w: its token_endpoint answered %d", ErrAway, answer.Response.StatusCode)
+	}
+	return ErrRefused
+}
+
+// keySet tells keys that cannot be read from a signature that is wrong: the
+// verifier makes one error of both.
+type keySet struct{ oidclib.KeySet }
+
+// keysAway is the context's key of a *bool.
+type keysAway struct{}
+
+func (k keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	payload, err := k.KeySet.VerifySignature(ctx, jwt)
+	if away, ok := ctx.Value(keysAway{}).(*bool); ok && err != nil {
+		// The library has no other sign of it; a test holds it to this one.
+		*away = strings.HasPrefix(err.Error(), "fetching keys")
+	}
+	return payload, err
+}
+
 // verify checks all that an ID token has to prove (OpenID Connect Core, 3.1.3.7).
 func (p *Provider) verify(ctx context.Context, f *found, raw, nonce string) (*oidclib.IDToken, map[string]any, error) {
-	token, err := f.verifier.Verify(ctx, raw)
+	away := false
+	token, err := f.verifier.Verify(context.WithValue(ctx, keysAway{}, &away), raw)
 	if err != nil {
 		// What the library says can hold the token's claims.
 		var expired *oidclib.TokenExpiredError
-		if errors.As(err, &expired) {
+		switch {
+		case away:
+			return nil, nil, fmt.Errorf("%w: its keys cannot be read", ErrAway)
+		case errors.As(err, &expired):
 			return nil, nil, fmt.Errorf("%w: it has expired", ErrToken)
 		}
 		return nil, nil, fmt.Errorf("%w: its issuer, audience, algorithm or signature is wrong", ErrToken)
