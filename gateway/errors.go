@@ -51,6 +51,9 @@ var (
 	// ErrIdentityAway: the provider of an identity cannot be used now; another
 	// way in may.
 	ErrIdentityAway = errors.New("identity provider not available")
+	// ErrIdentityCode: the provider of an identity told no fiscal code of a
+	// person.
+	ErrIdentityCode = errors.New("identity without a fiscal code")
 	// ErrCredentials: wrong user name or password, or locked; never says which.
 	ErrCredentials = errors.New("wrong credentials")
 	// ErrKeyReused: an idempotency key came back with another request.

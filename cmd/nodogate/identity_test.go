@@ -42,7 +42,12 @@ func TestEnterWithIdentity(t *testing.T) {
 		if v.do("GET", v.base+"/", nil); !strings.Contains(v.text(), "Maria Rossi") {
 			t.Errorf("%s: no notices of the children:\n%s", name, v.text())
 		}
-		refused(v, back, "used twice")
+		// Loaded again it leads on, and in another browser it is worth nothing.
+		session := v.client.Jar.Cookies(base)[0].Value
+		if v.do("GET", back.String(), nil); v.at.Path != "/" || v.client.Jar.Cookies(base)[0].Value != session {
+			t.Errorf("%s: loaded again the answer leads to %s", name, v.at)
+		}
+		refused(newVisitor(t, demo.PortalURL), back, "used twice")
 	}
 	v := newVisitor(t, demo.PortalURL)
 	to(v, "SPID")
@@ -51,9 +56,36 @@ func TestEnterWithIdentity(t *testing.T) {
 	wrong := *back
 	wrong.RawQuery = strings.Replace(wrong.RawQuery, "state=", "state=X", 1)
 	refused(v, &wrong, "with a wrong state")
-	refused(v, back, "after a wrong state, which ended it")
+	if v.do("GET", back.String(), nil); v.at.Path != "/" {
+		t.Errorf("after a wrong state, which ends nothing, the right one leads to %s", v.at)
+	}
+	v = newVisitor(t, demo.PortalURL)
 	to(v, "SPID")
 	refused(v, v.answer(t, "Annulla"), "when the person says no")
+
+	// A provider that is away is told from one that says no; the other one works.
+	control := func(mode string) {
+		t.Helper()
+		resp, err := http.Post(demo.SandboxURL+"/control", "application/json", strings.NewReader(`{"psp":"SPID","mode":"`+mode+`"}`))
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatal("control:", resp, err)
+		}
+		resp.Body.Close()
+	}
+	v = newVisitor(t, demo.PortalURL)
+	to(v, "SPID")
+	back = v.answer(t, "Entra come Mario Rossi")
+	control("down")
+	v.allow(http.StatusServiceUnavailable).do("GET", back.String(), nil)
+	if !strings.Contains(v.text(), "SPID non risponde in questo momento") {
+		t.Errorf("a provider that is away:\n%s", v.text())
+	}
+	to(v, "CIE")
+	v.do("GET", v.answer(t, "Entra come Mario Rossi").String(), nil)
+	if v.do("GET", v.base+"/", nil); !strings.Contains(v.text(), "Maria Rossi") {
+		t.Errorf("not in by the other provider:\n%s", v.text())
+	}
+	control("ok")
 }
 
 // answer presses a button on the provider's page, and is where that leads.

@@ -49,7 +49,7 @@ var (
 	// ErrLevel says that the person was recognised by less than what is asked.
 	ErrLevel = errors.New("the level of assurance is too low")
 	// ErrCode says that the provider told no codice fiscale of a person.
-	ErrCode = errors.New("no valid codice fiscale among the claims")
+	ErrCode = fmt.Errorf("%w: no valid codice fiscale among the claims", gateway.ErrIdentityCode)
 )
 
 // Settings is one provider and what a Provider needs.
@@ -114,7 +114,10 @@ func (p *Provider) discover(ctx context.Context) (*found, error) {
 		}
 		return r.Val.(*found), nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, fmt.Errorf("%w: no answer in time", ErrAway)
+		}
+		return nil, ctx.Err() // the browser is gone
 	}
 }
 

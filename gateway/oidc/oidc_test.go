@@ -3,12 +3,15 @@
 package oidc
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +34,14 @@ func TestFinish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := curve.PublicKey.Bytes() // 4, X, Y
+	if err != nil {
+		t.Fatal(err)
+	}
 	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
@@ -44,9 +55,28 @@ func TestFinish(t *testing.T) {
 		method jwt.SigningMethod
 		key    any
 		info   map[string]any
+		broken string // a path that answers 503, or with rubbish after a blank
 		want   error
 	}{
 		{name: "right"},
+		{name: "code without a prefix", change: func(c jwt.MapClaims) { c["fiscal_number"] = code }},
+		{name: "code in small letters", change: func(c jwt.MapClaims) { c["fiscal_number"] = " tinit-" + strings.ToLower(code) }},
+		{name: "prefix of another country", change: func(c jwt.MapClaims) { c["fiscal_number"] = "TINFR-" + code }, want: ErrCode},
+		{name: "PS256", method: jwt.SigningMethodPS256},
+		{name: "ES256", method: jwt.SigningMethodES256, key: curve},
+		{name: "ES256 by the RSA key's name", method: jwt.SigningMethodES256, key: curve, change: func(c jwt.MapClaims) { c["kid"] = "1" }, want: ErrToken},
+		{name: "issued a minute ahead", change: func(c jwt.MapClaims) { c["iat"] = now.Add(time.Minute).Unix() }},
+		{name: "not before an hour from now", change: func(c jwt.MapClaims) { c["nbf"] = now.Add(time.Hour).Unix() }, want: ErrToken},
+		{name: "no expiry", change: func(c jwt.MapClaims) { delete(c, "exp") }, want: ErrToken},
+		{name: "authorised for another", change: func(c jwt.MapClaims) { c["azp"] = "x" }, want: ErrToken},
+		{name: "token endpoint away", broken: "/t", want: ErrAway},
+		{name: "token endpoint a web page", broken: "/t rubbish", want: ErrAway},
+		{name: "keys away", broken: "/k", want: ErrAway},
+		{name: "keys a web page", broken: "/k rubbish", want: ErrAway},
+		{name: "metadata away", broken: "/.well-known/openid-configuration", want: ErrAway},
+		{name: "metadata a web page", broken: "/.well-known/openid-configuration rubbish", want: ErrAway},
+		{name: "userinfo away", broken: "/u", change: func(c jwt.MapClaims) { delete(c, "fiscal_number") }, want: ErrAway},
+		{name: "userinfo a web page", broken: "/u rubbish", change: func(c jwt.MapClaims) { delete(c, "fiscal_number") }, want: ErrAway},
 		{name: "code in userinfo", change: func(c jwt.MapClaims) { delete(c, "fiscal_number") }, info: map[string]any{"sub": "s", "fiscalNumber": code}},
 		{name: "userinfo of another", change: func(c jwt.MapClaims) { delete(c, "fiscal_number") }, info: map[string]any{"sub": "t", "fiscalNumber": code}, want: ErrToken},
 		{name: "no code", change: func(c jwt.MapClaims) { delete(c, "fiscal_number") }, info: map[string]any{"sub": "s"}, want: ErrCode},
@@ -74,12 +104,20 @@ func TestFinish(t *testing.T) {
 			var server *httptest.Server
 			server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
+				if path, rubbish, _ := strings.Cut(test.broken, " "); path == r.URL.Path {
+					if rubbish == "" {
+						w.WriteHeader(http.StatusServiceUnavailable)
+					}
+					fmt.Fprintf(w, "<html>%s code %s", rubbish, code)
+					return
+				}
 				var out any
 				switch r.URL.Path {
 				case "/.well-known/openid-configuration":
 					out = map[string]any{"issuer": server.URL, "authorization_endpoint": server.URL + "/a", "token_endpoint": server.URL + "/t", "jwks_uri": server.URL + "/k", "userinfo_endpoint": server.URL + "/u"}
 				case "/k":
-					out = map[string]any{"keys": []any{map[string]string{"kty": "RSA", "kid": "1", "n": base64.RawURLEncoding.EncodeToString(key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes())}}}
+					out = map[string]any{"keys": []any{map[string]string{"kty": "RSA", "kid": "1", "n": base64.RawURLEncoding.EncodeToString(key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes())},
+						map[string]string{"kty": "EC", "crv": "P-256", "kid": "2", "x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:])}}}
 				case "/t":
 					c := jwt.MapClaims{"iss": server.URL, "aud": "client", "sub": "s", "nonce": "nonce", "acr": "L2", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "fiscal_number": "TINIT-" + code, "given_name": "Mario"}
 					if test.change != nil {
@@ -93,7 +131,12 @@ func TestFinish(t *testing.T) {
 						with = key
 					}
 					token := jwt.NewWithClaims(method, c)
-					token.Header["kid"] = "1"
+					if token.Header["kid"] = "1"; with == any(curve) {
+						token.Header["kid"] = "2"
+					}
+					if kid, ok := c["kid"]; ok {
+						token.Header["kid"] = kid
+					}
 					signed, err := token.SignedString(with)
 					if err != nil {
 						t.Error(err)

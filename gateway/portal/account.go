@@ -21,9 +21,11 @@ type loginPage struct {
 	LeftOut  bool // somebody asked for a page that needs to log in
 	Outcome  bool // and that page is the outcome of a payment
 	// Providers are the identities one may enter with; Failed names the one that
-	// did not work.
-	Providers []IdentityProvider
-	Failed    string
+	// did not work, because it does not answer (Away), told no fiscal code
+	// (NoCode), or for whatever else.
+	Providers    []IdentityProvider
+	Failed       string
+	Away, NoCode bool
 }
 
 func (p *portal) loginForm(c *gin.Context) {

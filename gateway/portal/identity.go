@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -24,12 +25,13 @@ type IdentityProvider interface {
 	// Start is where to send the browser. state and nonce come back, verifier is
 	// the secret of PKCE (RFC 7636).
 	Start(ctx context.Context, state, nonce, verifier string) (address string, err error)
-	// Finish redeems the code of the answer. An error says that the identity was
-	// not proved, or that the provider does not answer.
+	// Finish redeems the code of the answer. gateway.ErrIdentityAway: the provider
+	// does not answer; gateway.ErrIdentityCode: it told no fiscal code; any other
+	// error: the identity was not proved.
 	Finish(ctx context.Context, code, nonce, verifier string) (gateway.Identity, error)
 }
 
-// sessionIdentity is the session's key for a log-in with an identity under way.
+// sessionIdentity is the session's key for the log-ins with an identity under way.
 const sessionIdentity = "identity"
 
 // entering is such a log-in. It is used once, and for ten minutes.
@@ -38,13 +40,39 @@ type entering struct {
 	Until                                  time.Time
 }
 
-const enterWithin = 10 * time.Minute
+const (
+	enterWithin = 10 * time.Minute
+	// enterAtOnce is how many log-ins a browser may have under way, in as many
+	// tabs; the oldest is forgotten.
+	enterAtOnce = 5
+	// A family does not look at an empty page for longer.
+	startWithin  = 5 * time.Second
+	finishWithin = 15 * time.Second
+)
 
 func (p *portal) provider(id string) IdentityProvider {
 	if i := slices.IndexFunc(p.identities, func(q IdentityProvider) bool { return q.ID() == id }); i >= 0 {
 		return p.identities[i]
 	}
 	return nil
+}
+
+// underWay are the log-ins that this session began and that are not over.
+func (p *portal) underWay(ctx context.Context) []entering {
+	var list []entering
+	if json.Unmarshal([]byte(p.sessions.GetString(ctx, sessionIdentity)), &list) != nil {
+		return nil
+	}
+	now := p.svc.Now()
+	return slices.DeleteFunc(list, func(e entering) bool { return !now.Before(e.Until) })
+}
+
+func (p *portal) keepUnderWay(ctx context.Context, list []entering) error {
+	kept, err := json.Marshal(list)
+	if err == nil {
+		p.sessions.Put(ctx, sessionIdentity, string(kept))
+	}
+	return err
 }
 
 // startIdentity sends the browser to the provider.
@@ -59,23 +87,24 @@ func (p *portal) startIdentity(c *gin.Context) {
 		return
 	}
 	e := entering{q.ID(), rand.Text(), rand.Text(), rand.Text() + rand.Text(), returnPath(c.PostForm("torna"), "/"), p.svc.Now().Add(enterWithin)}
-	address, err := q.Start(ctx, e.State, e.Nonce, e.Verifier)
+	hurry, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	address, err := q.Start(hurry, e.State, e.Nonce, e.Verifier)
 	if err != nil {
 		p.log.Error("identity provider", "provider", q.ID(), "error", err)
-		p.render(c, http.StatusServiceUnavailable, "login", loginPage{frame: p.frame(c), Providers: p.identities, Failed: q.Name()})
+		p.render(c, http.StatusServiceUnavailable, "login", loginPage{frame: p.frame(c), Return: e.Back, Providers: p.identities, Failed: q.Name(), Away: true})
 		return
 	}
-	kept, err := json.Marshal(e)
-	if err != nil {
+	list := append(p.underWay(ctx), e)
+	if err := p.keepUnderWay(ctx, list[max(0, len(list)-enterAtOnce):]); err != nil {
 		p.fail(c, err)
 		return
 	}
-	p.sessions.Put(ctx, sessionIdentity, string(kept))
 	c.Redirect(http.StatusSeeOther, address)
 }
 
-// finishIdentity is where the provider sends the browser back to. Whatever is
-// wrong, the page says only that it did not work.
+// finishIdentity is where the provider sends the browser back to. Of what is wrong
+// the page says no more than what a family can do about it.
 func (p *portal) finishIdentity(c *gin.Context) {
 	ctx := c.Request.Context()
 	q := p.provider(c.Param("provider"))
@@ -83,32 +112,61 @@ func (p *portal) finishIdentity(c *gin.Context) {
 		p.problem(c, http.StatusNotFound)
 		return
 	}
+	page := loginPage{Providers: p.identities, Failed: q.Name()}
 	failed := func(why string, err error) {
+		page.frame = p.frame(c)
+		page.Away, page.NoCode = errors.Is(err, gateway.ErrIdentityAway), errors.Is(err, gateway.ErrIdentityCode)
+		if page.Away {
+			p.log.Error("identity provider", "provider", q.ID(), "error", err)
+			p.render(c, http.StatusServiceUnavailable, "login", page)
+			return
+		}
 		p.log.Warn("entering with an identity failed", "provider", q.ID(), "why", why, "error", err)
-		p.render(c, http.StatusUnauthorized, "login", loginPage{frame: p.frame(c), Providers: p.identities, Failed: q.Name()})
+		p.render(c, http.StatusUnauthorized, "login", page)
 	}
-	var e entering
-	if json.Unmarshal([]byte(p.sessions.PopString(ctx, sessionIdentity)), &e) != nil || e.Provider != q.ID() || !p.svc.Now().Before(e.Until) {
-		failed("not begun here, or too long ago", nil)
+	// A state that is not ours ends nothing: another tab may be waiting for its
+	// own. It is too long to be guessed.
+	list := p.underWay(ctx)
+	i := slices.IndexFunc(list, func(e entering) bool {
+		return subtle.ConstantTimeCompare([]byte(c.Query("state")), []byte(e.State)) == 1
+	})
+	if i < 0 {
+		if account(c) != nil {
+			// The page was loaded again, or gone back to, after it had its effect.
+			c.Redirect(http.StatusSeeOther, "/")
+			return
+		}
+		failed("not begun here, used, or too long ago", nil)
 		return
 	}
-	if subtle.ConstantTimeCompare([]byte(c.Query("state")), []byte(e.State)) != 1 {
-		failed("another state", nil)
+	e := list[i]
+	if err := p.keepUnderWay(ctx, slices.Delete(list, i, i+1)); err != nil {
+		p.fail(c, err)
+		return
+	}
+	if page.Return = e.Back; e.Provider != q.ID() {
+		failed("the answer is another provider's", nil)
 		return
 	}
 	if c.Query("error") != "" || c.Query("code") == "" {
 		failed("the provider says no", nil)
 		return
 	}
-	who, err := q.Finish(ctx, c.Query("code"), e.Nonce, e.Verifier)
+	hurry, cancel := context.WithTimeout(ctx, finishWithin)
+	defer cancel()
+	who, err := q.Finish(hurry, c.Query("code"), e.Nonce, e.Verifier)
 	if err != nil {
 		failed("not proved", err)
 		return
 	}
 	who.Language = p.tongue(c).code
 	a, err := p.svc.EnterWithIdentity(ctx, who)
-	if err != nil {
+	if errors.Is(err, gateway.ErrCredentials) {
 		failed("not taken", err)
+		return
+	}
+	if err != nil {
+		p.fail(c, err)
 		return
 	}
 	if err := p.enter(c, a); err != nil {
