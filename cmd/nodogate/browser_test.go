@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -337,6 +338,42 @@ func TestJourney(t *testing.T) {
 		}
 		<-time.After(50 * time.Millisecond) // between looks: the files are another process's
 	}
+	// With SPID, in two languages, with JavaScript and without; after the rest, for
+	// the account remembers its last language.
+	t.Run("SPID", func(t *testing.T) {
+		b := newBrowser(t, 390, 844, true)
+		for _, c := range []struct {
+			lang   string
+			script bool
+			button string
+			inside string
+		}{
+			{"it", true, "Entra con SPID", "Buongiorno, Mario Rossi"},
+			{"it", false, "Entra con SPID", "Buongiorno, Mario Rossi"},
+			{"de", true, "Mit SPID anmelden", "Guten Tag, Mario Rossi"},
+			{"de", false, "Mit SPID anmelden", "Guten Tag, Mario Rossi"},
+		} {
+			b.forget(c.script)
+			b.open(demo.PortalURL + "/accesso?lang=" + c.lang)
+			b.sees(c.button)
+			if c.script {
+				b.picture(c.lang + "-accesso")
+			}
+			b.click(c.button)
+			b.until("the provider's page", fmt.Sprintf("location.href.startsWith(%q)", demo.SandboxURL+"/oidc/spid/"))
+			b.sees("Entra come Lucia Verdi")
+			if c.script && c.lang == "it" {
+				b.picture(c.lang + "-spid")
+			}
+			b.click("Entra come Mario Rossi")
+			b.until("inside", fmt.Sprintf("location.href === %q", demo.PortalURL+"/"))
+			b.sees(c.inside)
+			b.open(demo.PortalURL + "/avvisi")
+			b.sees("Maria Rossi")
+			b.sees("Assicurazione integrativa 2026/27")
+			b.shot(fmt.Sprint(c.lang, "-script-", c.script))
+		}
+	})
 	// A second start keeps the data.
 	cmd.Process.Signal(os.Interrupt)
 	if err := cmd.Wait(); err != nil {
@@ -345,6 +382,34 @@ func TestJourney(t *testing.T) {
 	again, _ := startDemo(t, dir)
 	if again.API != demo.API || len(again.Paid) != len(demo.Paid)+4 {
 		t.Errorf("after a second start: client %v, %d paid notices; want %v, %d", again.API.ID, len(again.Paid), demo.API.ID, len(demo.Paid)+4)
+	}
+}
+
+// forget makes of the tab one of a browser that was never here, with JavaScript
+// or without.
+func (b *browser) forget(script bool) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, network.ClearBrowserCookies, cdp.Empty{})
+	if err == nil {
+		_, err = chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script})
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// picture is one of docs/screens, with -update.
+func (b *browser) picture(name string) {
+	b.t.Helper()
+	if !*update {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join("../../docs/screens", name+".png"), png, 0o644)
+	}
+	if err != nil {
+		b.t.Fatal(err)
 	}
 }
 

@@ -15,8 +15,8 @@ func startPhones(t *testing.T) *env {
 		cfg.Portal, cfg.IdentitySecret = &url.URL{Scheme: "http", Host: "portal.example"}, "secret"
 		cfg.People = []Person{
 			{Code: "RSSMRA80A01H501U", FirstName: "Mario", LastName: "Rossi", App: true},
-			{Code: "VRDLCU82H55E202I", FirstName: "Lucia", LastName: "Verdi", App: true, Muted: true},
-			{Code: "NREPLA80A01H501Z", FirstName: "Paolo", LastName: "Neri"},
+			{Code: "VRDLCU82H55E202K", FirstName: "Lucia", LastName: "Verdi", App: true, Muted: true},
+			{Code: "NREPLA80A01H501B", FirstName: "Paolo", LastName: "Neri"},
 		}
 	})
 }
@@ -58,14 +58,14 @@ func TestPhone(t *testing.T) {
 		answer                string
 	}{
 		{"who has the app", "/profiles", `{"fiscal_code":"RSSMRA80A01H501U"}`, "k", 200, `"sender_allowed":true`},
-		{"who wants nothing", "/profiles", `{"fiscal_code":"VRDLCU82H55E202I"}`, "k", 200, `"sender_allowed":false`},
-		{"who has none", "/profiles", `{"fiscal_code":"NREPLA80A01H501Z"}`, "k", 404, "Profile not found"},
+		{"who wants nothing", "/profiles", `{"fiscal_code":"VRDLCU82H55E202K"}`, "k", 200, `"sender_allowed":false`},
+		{"who has none", "/profiles", `{"fiscal_code":"NREPLA80A01H501B"}`, "k", 404, "Profile not found"},
 		{"who is nobody", "/profiles", `{"fiscal_code":""}`, "k", 404, ""},
 		{"no key", "/profiles", `{"fiscal_code":"RSSMRA80A01H501U"}`, "", 401, ""},
 		{"no JSON", "/profiles", `fiscal_code`, "k", 400, ""},
 		{"a message", "/messages", toApp("RSSMRA80A01H501U"), "k", 201, `"id":"`},
-		{"to who wants nothing", "/messages", toApp("VRDLCU82H55E202I"), "k", 201, `"id":"`},
-		{"to nobody", "/messages", toApp("NREPLA80A01H501Z"), "k", 201, `"id":"`},
+		{"to who wants nothing", "/messages", toApp("VRDLCU82H55E202K"), "k", 201, `"id":"`},
+		{"to nobody", "/messages", toApp("NREPLA80A01H501B"), "k", 201, `"id":"`},
 		{"without a key", "/messages", toApp("RSSMRA80A01H501U"), "", 401, ""},
 		{"too short a subject", "/messages", strings.Replace(toApp("RSSMRA80A01H501U"), "Nuovo avviso", "Nuovo", 1), "k", 400, "subject"},
 		{"too short a text", "/messages", strings.Replace(toApp("RSSMRA80A01H501U"), strings.Repeat("Testo <b>. ", 10), "x", 1), "k", 400, "markdown"},

@@ -35,7 +35,7 @@ import (
 
 const (
 	appKey     = "the-service-key"
-	motherCode = gateway.FiscalCode("VRDLCU82H55E202I")
+	motherCode = gateway.FiscalCode("VRDLCU82H55E202K")
 )
 
 // citizens is App IO: it does as it is told and keeps what it was sent.

@@ -81,7 +81,7 @@ func newDoors(t *testing.T) doors {
 	for _, p := range []**provider{&d.spid, &d.cie} {
 		*p = &provider{t: t, started: map[string][2]string{}, people: map[string]gateway.Identity{
 			"mario": {Issuer: "i", Subject: "m", Code: gatewaytest.ParentCode, FirstName: "Mario", LastName: "Rossi", Email: "mario@example.org"},
-			"sara":  {Issuer: "i", Subject: "s", Code: "NRESRA90C48E202K", FirstName: "Sara", LastName: "Neri"},
+			"sara":  {Issuer: "i", Subject: "s", Code: "NRESRA90C48E202F", FirstName: "Sara", LastName: "Neri"},
 		}}
 	}
 	d.spid.id, d.spid.name, d.cie.id, d.cie.name = "spid", "SPID", "cie", "CIE"
