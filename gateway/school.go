@@ -261,8 +261,14 @@ func clean(s string) string {
 
 func cleanSlowly(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || r >= 0x80 && r <= 0xa0 || r == 0x2028 || r == 0x2029
+		return r <= ' ' || r == 0x7f || r >= 0x80 && r <= 0xa0 || r == 0x2028 || r == 0x2029 || turns(r)
 	}), " ")
+}
+
+// turns says that a rune turns the direction of the text: a notice with one could
+// read as another on the page and in a bank's app.
+func turns(r rune) bool {
+	return r == 0x200e || r == 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 // tidy says that clean would change nothing of s; it may say no when it would

@@ -76,6 +76,9 @@ func commands() []command {
 		{name: "receipts", help: "look after the receipts that are kept", subs: []command{
 			{name: "verify", args: "[--school CF] [--against FILE]", help: "walk the chains that receipts are sealed in, and open every one", run: receiptsVerify},
 		}},
+		{name: "secret", help: "change the root secret", subs: []command{
+			{name: "rotate", args: "FILE", help: "wrap the keys of personal data with the secret in FILE; stop the gateway before", run: secretRotate},
+		}},
 		{name: "outbox", help: "look after messages that were given up", subs: []command{
 			{name: "parked", args: "[--kind KIND]", help: "list them", run: outboxParked},
 			{name: "retry", args: "--kind KIND [--id ID]", help: "have them tried again", run: outboxRetry},

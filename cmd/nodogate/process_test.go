@@ -433,6 +433,27 @@ func TestCommandLine(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, "data", "secret")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the root secret: %v, %v; want mode 0600", info, err)
 	}
+	// Another root secret: after that the old one opens nothing.
+	inUse, next := filepath.Join(dir, "data", "secret"), filepath.Join(dir, "next")
+	if code, _, stderr := execute(t, dir, nil, "secret", "rotate", next); code != 1 || !strings.Contains(stderr, "next") {
+		t.Errorf("rotate to a file that is not there: exit %d, %s", code, stderr)
+	}
+	if code, _, stderr := execute(t, dir, nil, "secret", "rotate", inUse); code != 1 || !strings.Contains(stderr, "in use") {
+		t.Errorf("rotate to the same: exit %d, %s", code, stderr)
+	}
+	if err := os.WriteFile(next, []byte("MTEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := mustExecute(t, dir, nil, "secret", "rotate", next); !strings.HasPrefix(out, "2 keys") {
+		t.Errorf("secret rotate says %q", out)
+	}
+	if code, _, stderr := execute(t, dir, nil, "school", "list"); code != 1 || !strings.Contains(stderr, "another root secret") {
+		t.Errorf("with the old secret: exit %d, %s", code, stderr)
+	}
+	if err := os.Rename(next, inUse); err != nil {
+		t.Fatal(err)
+	}
+	mustExecute(t, dir, nil, "school", "list")
 }
 
 func TestConfiguration(t *testing.T) {

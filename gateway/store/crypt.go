@@ -142,8 +142,14 @@ INSERT INTO data_keys (owner, wrapped, created_at)
 VALUES ($1, $2, $3)
     ON CONFLICT (owner) DO NOTHING`
 
-// makeKey makes and stores a data key; nil when the owner has one.
+// makeKey makes and stores a data key; nil when the owner has one. A process
+// whose root secret was rotated away makes none: nobody could ever unwrap it.
 func (db *DB) makeKey(ctx context.Context, q querier, owner string) (*dataKey, error) {
+	if owner != installation {
+		if _, err := db.readKey(ctx, q, installation); err != nil {
+			return nil, err
+		}
+	}
 	secret := random32()
 	wrapped := db.wrap.seal(secret, "data_keys.wrapped "+owner)
 	n, err := affected(q.ExecContext(ctx, insertDataKey, owner, wrapped, at(db.now())))

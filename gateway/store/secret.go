@@ -45,6 +45,9 @@ func Secret(ctx context.Context, file, databaseURL string) ([]byte, error) {
 	return readSecret(file) // another process may have been first
 }
 
+// ReadSecret reads a root secret that has to be there.
+func ReadSecret(file string) ([]byte, error) { return readSecret(file) }
+
 func readSecret(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -660,6 +660,39 @@ func wrongSecret(w world) {
 	equal(w, "notice is there", again.there(1), true)
 }
 
+// rewrap changes the root secret under a database with data.
+func rewrap(w world) {
+	w.add(notice(schoolA, 1))
+	next := []byte("the next root secret, 32 bytes..")
+	if _, err := w.Rewrap(w.Context(), next[1:], user); err == nil {
+		w.Error("Rewrap with 31 bytes = nil")
+	}
+	keys, err := w.Rewrap(w.Context(), next, user)
+	if err != nil || keys != 3 { // of two schools and the installation
+		w.Fatalf("Rewrap = %d, %v; want 3", keys, err)
+	}
+	// Who still has the old secret goes on with the keys it knows, and makes none.
+	equal(w, "notice is there for who opened it before", w.there(1), true)
+	err = w.Update(w.Context(), func(tx gateway.Tx) error {
+		return tx.InsertSchool(school("97735020584", "Istituto Gamma"))
+	})
+	w.wants("InsertSchool with the old secret", err, store.ErrWrongSecret)
+	if _, err := store.OpenMigrated(w.Context(), store.Config{URL: w.url, Secret: Secret, Now: Now}); !errors.Is(err, store.ErrWrongSecret) {
+		w.Errorf("OpenMigrated with the old secret = %v, want %v", err, store.ErrWrongSecret)
+	}
+	if _, err := w.Rewrap(w.Context(), next, user); !errors.Is(err, store.ErrWrongSecret) {
+		w.Errorf("Rewrap once more with the old secret = %v, want %v", err, store.ErrWrongSecret)
+	}
+	db, err := store.OpenMigrated(w.Context(), store.Config{URL: w.url, Secret: next, Now: Now})
+	if err != nil {
+		w.Fatalf("OpenMigrated with the new secret: %v", err)
+	}
+	defer func() { _ = db.Close() }()
+	again := world{T: w.T, DB: db, url: w.url}
+	equal(w, "notice is there", again.there(1), true)
+	again.update(func(tx gateway.Tx) error { return tx.InsertSchool(school("97735020584", "Istituto Gamma")) })
+}
+
 // A key that was made in a transaction that did not commit must be forgotten
 // with it: what it would encrypt, nobody could ever read.
 func keysOfRolledBackSchools(w world) {

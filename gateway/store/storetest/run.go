@@ -94,6 +94,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"NoPlaintext", noPlaintext},
 		{"SealedValuesStayWhereTheyAre", sealedValuesStay},
 		{"WrongSecret", wrongSecret},
+		{"Rewrap", rewrap},
 		{"KeysOfRolledBackSchools", keysOfRolledBackSchools},
 		{"Invariants", invariantsSeeBreaks},
 		{"Migrations", migrations},
