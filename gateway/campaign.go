@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nodogate/nodogate/gateway/money"
+	"github.com/nodogate/nodogate/iuv"
 )
 
 // CampaignKind says who is asked. Stored and sent: never renamed.
@@ -34,17 +35,18 @@ const (
 	CampaignClosed    CampaignState = "closed"
 )
 
-// campaignMoves is the one table of ways between states. A campaign that needs
-// no approval goes from draft to published at once.
+// campaignMoves is the one table of ways between states. Where the school wants
+// no approval a campaign goes from draft to published at once; one that is
+// changed after its approval is a draft again.
 var campaignMoves = map[CampaignState][]CampaignState{
 	CampaignDraft:     {CampaignApproved, CampaignPublished, CampaignClosed},
-	CampaignApproved:  {CampaignPublished, CampaignClosed},
+	CampaignApproved:  {CampaignDraft, CampaignPublished, CampaignClosed},
 	CampaignPublished: {CampaignPublished, CampaignClosed},
 	CampaignClosed:    nil,
 }
 
-// CampaignContent is what a school says of a campaign. It may be changed while
-// it is a draft.
+// CampaignContent is what a school says of a campaign. Once it is published only
+// its title, its text and later days can be changed.
 type CampaignContent struct {
 	Kind        CampaignKind
 	Title       string
@@ -61,9 +63,6 @@ type CampaignContent struct {
 	Pupils    []string
 	Taxonomy  string // empty: the school's
 	Deduction string
-	// NeedsApproval: somebody else than its author, the head as a rule, has to
-	// approve it before it can be published.
-	NeedsApproval bool
 }
 
 // Campaign (evento) is one collection of a school: what is asked, and of whom.
@@ -73,8 +72,9 @@ type Campaign struct {
 	ID                   string // unguessable; the Campaign of its notices
 	Seq                  int64  // set by the store
 	State                CampaignState
-	Author               Actor
+	Author               Actor // who last changed what it says
 	ApprovedBy           Actor // zero before
+	Work                 CampaignWork
 	CreatedAt, ChangedAt time.Time
 	Version              int64
 	Totals               CampaignTotals // as read
@@ -95,8 +95,14 @@ var (
 	ErrCampaignState = errors.New("the campaign's state forbids it")
 	// ErrCampaignOwn: its author may not approve it.
 	ErrCampaignOwn = errors.New("own campaign")
-	// ErrCampaignWaits: it has to be approved first.
+	// ErrCampaignWaits: the school wants it approved first.
 	ErrCampaignWaits = errors.New("the campaign waits for approval")
+	// ErrCampaignPublished: what is asked, and of whom, stays once it was said.
+	ErrCampaignPublished = errors.New("the campaign is published")
+	// ErrCampaignBusy: another task on its notices is not done.
+	ErrCampaignBusy = errors.New("the campaign's notices are being worked on")
+	// ErrCampaignVoluntary: nobody owes a gift.
+	ErrCampaignVoluntary = errors.New("the campaign is voluntary")
 )
 
 // CampaignTx is the part of Tx that keeps campaigns.
@@ -108,10 +114,31 @@ type CampaignTx interface {
 	Campaigns(school SchoolCode, before int64, limit int) ([]Campaign, error)
 	LockCampaign(school SchoolCode, id string) (Campaign, error)
 	SaveCampaign(Campaign) error
-	// CloseContribution ends a contribution; nothing when there is none.
+	// CountUnpaid counts the campaign's notices that are open or expired, and
+	// UnpaidOfCampaign lists those with a Seq below before, or all, newest first.
+	CountUnpaid(school SchoolCode, campaign string) (int, error)
+	UnpaidOfCampaign(school SchoolCode, campaign string, before int64, limit int) ([]UnpaidNotice, error)
+	// PayersOf lists whom the registry links to a notice, by id: the payers of the
+	// pupil it is for, and the debtor when he is a payer himself. The pupil is zero
+	// when the debtor is none.
+	PayersOf(school SchoolCode, number iuv.Number) ([]Payer, Pupil, error)
+	// MarkAskedReminder is false when the notice was reminded of on that day, asked
+	// for or not.
+	MarkAskedReminder(ref NoticeRef, day Date, at time.Time) (bool, error)
+	// AskedReminder says whether a school had the notice reminded of on a day.
+	AskedReminder(ref NoticeRef, day Date) (bool, error)
+	// CloseContribution ends a contribution, ChangeContribution changes its text and
+	// last day; nothing when there is none.
 	CloseContribution(school SchoolCode, id string) error
+	ChangeContribution(school SchoolCode, id, description string, due Date) error
 	// PupilsOfClass lists the pupils of one class, by id.
 	PupilsOfClass(school SchoolCode, class string) ([]Pupil, error)
+}
+
+// UnpaidNotice is a notice of a campaign that is to be paid.
+type UnpaidNotice struct {
+	Number iuv.Number
+	Seq    int64
 }
 
 // maxCampaignList bounds the classes, and the pupils, that a campaign names.
@@ -119,10 +146,20 @@ const maxCampaignList = 1000
 
 // checkCampaign says what is wrong with a campaign, as its notices would.
 func (s *Service) checkCampaign(ctx context.Context, school School, c CampaignContent) error {
+	n, err := s.campaignFields(school, c)
+	if err != nil {
+		return err
+	}
+	return s.checkTaxonomy(ctx, school, []NewNotice{n}, false)
+}
+
+// campaignFields is checkCampaign without asking the official taxonomy, and a
+// sample of its notices.
+func (s *Service) campaignFields(school School, c CampaignContent) (NewNotice, error) {
 	var bad Invalid
 	n := c.notice(Pupil{Code: Anonymous, FirstName: "x"}, "")
 	if _, err := s.checkNotices(school, []NewNotice{n}, false); err != nil && !errors.As(err, new(*Invalid)) {
-		return err
+		return n, err
 	} else if e := (*Invalid)(nil); errors.As(err, &e) {
 		bad.Fields = append(bad.Fields, e.Fields...)
 	}
@@ -151,10 +188,7 @@ func (s *Service) checkCampaign(ctx context.Context, school School, c CampaignCo
 	default:
 		bad.Add("kind", "unknown", "give assigned or voluntary")
 	}
-	if err := bad.Err(); err != nil {
-		return err
-	}
-	return s.checkTaxonomy(ctx, school, []NewNotice{n}, false)
+	return n, bad.Err()
 }
 
 // notice is what the campaign asks of a pupil.
@@ -164,7 +198,7 @@ func (c *CampaignContent) notice(p Pupil, campaign string) NewNotice {
 		DueDate: c.DueDate, Taxonomy: c.Taxonomy, Deduction: c.Deduction, Campaign: campaign, Instalments: c.Instalments,
 	}
 	if p.LastName != "" {
-		n.DebtorName += " " + p.LastName
+		n.DebtorName = cut(n.DebtorName+" "+p.LastName, 70)
 	}
 	if campaign != "" {
 		// A digest: an external id has no room for both ids, and may not look like
@@ -218,27 +252,100 @@ func (s *Service) Campaigns(ctx context.Context, school SchoolCode, before int64
 	return list, err
 }
 
-// ChangeCampaign changes a draft; what was approved or published is what was
-// read (ErrCampaignState). change gets the campaign as it is, and may refuse.
-func (s *Service) ChangeCampaign(ctx context.Context, actor Actor, code SchoolCode, id string, change func(Campaign, *CampaignContent) error) (Campaign, error) {
+// ChangeCampaign changes a campaign; change gets it as it is, and may refuse.
+// One that was approved is a draft again. Of a published one title, text and
+// later days can be changed, and its unpaid notices follow in the text and the
+// days that change says it gave, behind the answer where they are many.
+//
+// Errors: *Invalid, ErrCampaignPublished, ErrCampaignBusy, ErrCampaignState for a
+// closed one.
+func (s *Service) ChangeCampaign(ctx context.Context, actor Actor, code SchoolCode, id string, change func(Campaign, *CampaignContent) (text, day bool, err error)) (Campaign, error) {
 	return s.moveCampaign(ctx, code, id, func(tx Tx, c *Campaign) error {
 		in := c.CampaignContent
-		if err := change(*c, &in); err != nil {
+		in.Instalments = slices.Clone(in.Instalments)
+		text, day, err := change(*c, &in)
+		if err != nil {
 			return err
-		}
-		if c.State != CampaignDraft {
-			return ErrCampaignState
 		}
 		school, err := tx.School(code)
 		if err != nil {
 			return err
 		}
+		switch c.State {
+		case CampaignPublished:
+			return s.changePublished(tx, actor, school, c, in, text, day)
+		case CampaignClosed:
+			return ErrCampaignState
+		}
 		if err := s.checkCampaign(tx.Context(), school, in); err != nil {
 			return err
 		}
-		c.CampaignContent = in
+		if c.State == CampaignApproved {
+			if err := c.move(CampaignDraft); err != nil {
+				return err
+			}
+			c.ApprovedBy = Actor{}
+		}
+		c.CampaignContent, c.Author = in, actor
 		return s.saveCampaign(tx, actor, c, "campaign.changed")
 	})
+}
+
+// changePublished changes what may still change when families have been told.
+func (s *Service) changePublished(tx Tx, actor Actor, school School, c *Campaign, in CampaignContent, text, day bool) error {
+	if c.Work.State == WorkRunning {
+		return ErrCampaignBusy
+	}
+	if !c.asksTheSame(&in) {
+		return ErrCampaignPublished
+	}
+	if _, err := s.campaignFields(school, in); err != nil {
+		return err
+	}
+	var bad Invalid
+	const later = "families were told the day that stands there: give a later one"
+	if in.DueDate < c.DueDate {
+		bad.Add("due_date", "earlier", later)
+	}
+	for i, x := range in.Instalments {
+		if x.DueDate < c.Instalments[i].DueDate {
+			bad.Add(fmt.Sprintf("instalments[%d].due_date", i), "earlier", later)
+		}
+	}
+	if err := bad.Err(); err != nil {
+		return err
+	}
+	changed := in.Title != c.Title || in.Description != c.Description || in.DueDate != c.DueDate || !sameInstalments(in.Instalments, c.Instalments)
+	c.CampaignContent = in
+	if c.Kind == CampaignVoluntary {
+		due, err := ParseDate(in.DueDate)
+		if err == nil {
+			err = tx.ChangeContribution(c.School, c.ID, in.Description, due)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if text || day {
+		if err := s.begin(tx, c, CampaignWork{Task: TaskChange, Actor: actor, Text: text, Day: day}); err != nil {
+			return err
+		}
+	}
+	if !changed {
+		return tx.SaveCampaign(*c)
+	}
+	return s.saveCampaign(tx, actor, c, "campaign.changed")
+}
+
+// asksTheSame says whether in asks the same amounts of the same people.
+func (c *CampaignContent) asksTheSame(in *CampaignContent) bool {
+	return c.Kind == in.Kind && c.Amount == in.Amount && c.Min == in.Min && c.Free == in.Free && c.Taxonomy == in.Taxonomy && c.Deduction == in.Deduction &&
+		c.Whole == in.Whole && slices.Equal(c.Classes, in.Classes) && slices.Equal(c.Pupils, in.Pupils) &&
+		slices.EqualFunc(c.Instalments, in.Instalments, func(a, b NewInstalment) bool { return a.Amount == b.Amount })
+}
+
+func sameInstalments(a, b []NewInstalment) bool {
+	return slices.EqualFunc(a, b, func(a, b NewInstalment) bool { return a.Amount == b.Amount && a.DueDate == b.DueDate })
 }
 
 // ApproveCampaign approves a draft for somebody else than its author.
@@ -259,26 +366,48 @@ func (s *Service) ApproveCampaign(ctx context.Context, actor Actor, code SchoolC
 	})
 }
 
-// PublishCampaign issues the notices of all recipients in one transaction, or
-// opens the contribution. Publishing again issues those of pupils who came
-// since, and changes nothing when there are none.
+// PublishCampaign issues the notices of all recipients, behind the answer where
+// they are many, or opens the contribution. Publishing again issues those of
+// pupils who came since, and changes nothing when there are none; while it is
+// being published it changes nothing either.
+//
+// Errors: *Invalid, ErrCampaignWaits, ErrCampaignBusy, ErrCampaignState.
 func (s *Service) PublishCampaign(ctx context.Context, actor Actor, code SchoolCode, id string) (Campaign, error) {
 	return s.moveCampaign(ctx, code, id, func(tx Tx, c *Campaign) error {
 		first := c.State != CampaignPublished
-		if c.State == CampaignDraft && c.NeedsApproval {
-			return ErrCampaignWaits
+		if c.Work.State == WorkRunning {
+			if c.Work.Task == TaskPublish {
+				return nil
+			}
+			return ErrCampaignBusy
+		}
+		if c.State == CampaignDraft {
+			school, err := tx.School(code)
+			if err != nil {
+				return err
+			}
+			if school.CampaignsNeedApproval {
+				return ErrCampaignWaits
+			}
 		}
 		if err := c.move(CampaignPublished); err != nil {
 			return err
 		}
-		made, err := 0, error(nil)
-		if c.Kind == CampaignAssigned {
-			made, err = s.issueCampaign(tx, actor, c)
-		} else if first {
-			err = s.openCampaign(tx, actor, c)
-		}
-		if err != nil || !first && made == 0 {
-			return err
+		switch {
+		case c.Kind == CampaignAssigned:
+			was := c.Work
+			if err := s.begin(tx, c, CampaignWork{Task: TaskPublish, Actor: actor}); err != nil {
+				return err
+			}
+			if !first && c.Work.Acted == 0 && was.Failure == "" {
+				return nil
+			}
+		case !first:
+			return nil
+		default:
+			if err := s.openCampaign(tx, actor, c); err != nil {
+				return err
+			}
 		}
 		return s.saveCampaign(tx, actor, c, "campaign.published")
 	})
@@ -291,37 +420,72 @@ func (s *Service) openCampaign(tx Tx, actor Actor, c *Campaign) error {
 	return err
 }
 
-// issueCampaign issues the notices of the recipients that have none yet.
-func (s *Service) issueCampaign(tx Tx, actor Actor, c *Campaign) (made int, err error) {
-	pupils, err := campaignPupils(tx, c)
-	if err != nil {
-		return 0, err
-	}
-	if len(pupils) == 0 {
-		return 0, &Invalid{[]FieldError{{"recipients", "unknown", "no pupil of the registry is among the recipients"}}}
-	}
-	for part := range slices.Chunk(pupils, MaxBatch) {
-		list := make([]NewNotice, len(part))
-		ids := make([]string, len(part))
-		for i, p := range part {
-			list[i] = c.notice(p, c.ID)
-			ids[i] = list[i].ExternalID
+// CloseCampaign ends a campaign: it issues no more notices and takes no more
+// gifts. Its unpaid notices stay payable; with cancelUnpaid they are cancelled,
+// behind the answer where they are many, but those that a payer holds: Work
+// counts them, and closing again tries them again. Without it closing again
+// changes nothing.
+//
+// Errors: ErrCampaignBusy, ErrCampaignState.
+func (s *Service) CloseCampaign(ctx context.Context, actor Actor, code SchoolCode, id string, cancelUnpaid bool) (Campaign, error) {
+	return s.moveCampaign(ctx, code, id, func(tx Tx, c *Campaign) error {
+		if c.Work.State == WorkRunning {
+			if c.State == CampaignClosed && c.Work.Task == TaskClose {
+				return nil
+			}
+			return ErrCampaignBusy
 		}
-		// A notice that is there stays as it is, changed by the office or not.
-		known, err := tx.ExternalIDs(c.School, ids)
-		if err != nil {
-			return made, err
+		first := c.State != CampaignClosed
+		if !first && !cancelUnpaid {
+			return nil
 		}
-		list = slices.DeleteFunc(list, func(n NewNotice) bool { _, ok := known[n.ExternalID]; return ok })
-		if len(list) == 0 {
-			continue
+		if first {
+			if err := c.move(CampaignClosed); err != nil {
+				return err
+			}
+			if err := tx.CloseContribution(code, id); err != nil {
+				return err
+			}
 		}
-		if _, err := s.Issue(tx.Context(), actor, c.School, list, false); err != nil {
-			return made, err
+		if cancelUnpaid {
+			if err := s.begin(tx, c, CampaignWork{Task: TaskClose, Actor: actor}); err != nil {
+				return err
+			}
 		}
-		made += len(list)
-	}
-	return made, nil
+		if !first && c.Work.Acted == 0 {
+			return tx.SaveCampaign(*c)
+		}
+		return s.saveCampaign(tx, actor, c, "campaign.closed")
+	})
+}
+
+// RemindCampaign has the payers of all unpaid notices reminded by mail, behind
+// the answer where they are many, each notice once a day at most. Work counts
+// those that were skipped.
+//
+// Errors: ErrCampaignVoluntary, ErrCampaignBusy, ErrCampaignState before it is
+// published.
+func (s *Service) RemindCampaign(ctx context.Context, actor Actor, code SchoolCode, id string) (Campaign, error) {
+	return s.moveCampaign(ctx, code, id, func(tx Tx, c *Campaign) error {
+		switch {
+		case c.Kind == CampaignVoluntary:
+			return ErrCampaignVoluntary
+		case c.State != CampaignPublished && c.State != CampaignClosed:
+			return ErrCampaignState
+		case c.Work.State == WorkRunning:
+			if c.Work.Task == TaskRemind {
+				return nil
+			}
+			return ErrCampaignBusy
+		}
+		if err := s.begin(tx, c, CampaignWork{Task: TaskRemind, Actor: actor}); err != nil {
+			return err
+		}
+		if err := tx.SaveCampaign(*c); err != nil {
+			return err
+		}
+		return s.audited(tx, actor, code, "campaign.reminded", id, s.clock.Now())
+	})
 }
 
 // campaignPupils are the recipients, each once.
@@ -357,23 +521,6 @@ func campaignPupils(tx Tx, c *Campaign) ([]Pupil, error) {
 		add(p)
 	}
 	return list, nil
-}
-
-// CloseCampaign ends a campaign. Its unpaid notices stay payable. Closing again
-// changes nothing.
-func (s *Service) CloseCampaign(ctx context.Context, actor Actor, code SchoolCode, id string) (Campaign, error) {
-	return s.moveCampaign(ctx, code, id, func(tx Tx, c *Campaign) error {
-		if c.State == CampaignClosed {
-			return nil
-		}
-		if err := c.move(CampaignClosed); err != nil {
-			return err
-		}
-		if err := tx.CloseContribution(code, id); err != nil {
-			return err
-		}
-		return s.saveCampaign(tx, actor, c, "campaign.closed")
-	})
 }
 
 func (c *Campaign) move(to CampaignState) error {

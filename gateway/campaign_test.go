@@ -10,6 +10,7 @@ import (
 
 	"github.com/nodogate/nodogate/gateway"
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
+	"github.com/nodogate/nodogate/gateway/money"
 )
 
 var head = gateway.Actor{Kind: "client", Name: "preside"}
@@ -42,11 +43,12 @@ func TestCampaignIsPublishedOncePerPupil(t *testing.T) {
 		enrol(t, g, school, "c-2", "9Z", "RSSMRA80A01H501U")
 		c, err := g.CreateCampaign(ctx, gatewaytest.Operator, school, trip(func(c *gateway.CampaignContent) {
 			c.Instalments = []gateway.NewInstalment{{Amount: 1000, DueDate: "2026-12-15"}, {Amount: 2000, DueDate: "2026-12-31"}}
-			c.Classes, c.NeedsApproval = []string{"3B", "none"}, true
+			c.Classes = []string{"3B", "none"}
 		}))
 		if err != nil {
 			t.Fatal(err)
 		}
+		wantApproval(t, g, school, true)
 		publish := func() (gateway.Campaign, error) { return g.PublishCampaign(ctx, gatewaytest.Operator, school, c.ID) }
 		if _, err := publish(); !errors.Is(err, gateway.ErrCampaignWaits) {
 			t.Errorf("published before its approval: %v", err)
@@ -57,9 +59,23 @@ func TestCampaignIsPublishedOncePerPupil(t *testing.T) {
 		if got, err := g.ApproveCampaign(ctx, head, school, c.ID); err != nil || got.State != gateway.CampaignApproved || got.ApprovedBy != head {
 			t.Errorf("approved: %+v, %v", got, err)
 		}
-		again := func(gateway.Campaign, *gateway.CampaignContent) error { return nil }
-		if _, err := g.ChangeCampaign(ctx, head, school, c.ID, again); !errors.Is(err, gateway.ErrCampaignState) {
-			t.Errorf("changed after its approval: %v", err)
+		// What was approved is what is published: changed, it waits again, and who
+		// changed it is its author.
+		rename := func(_ gateway.Campaign, in *gateway.CampaignContent) (bool, bool, error) {
+			in.Title = "Lucca"
+			return false, false, nil
+		}
+		if got, err := g.ChangeCampaign(ctx, head, school, c.ID, rename); err != nil || got.State != gateway.CampaignDraft || got.ApprovedBy != (gateway.Actor{}) {
+			t.Errorf("changed after its approval: %+v, %v", got, err)
+		}
+		if _, err := publish(); !errors.Is(err, gateway.ErrCampaignWaits) {
+			t.Errorf("published with another content than was approved: %v", err)
+		}
+		if _, err := g.ApproveCampaign(ctx, head, school, c.ID); !errors.Is(err, gateway.ErrCampaignOwn) {
+			t.Errorf("approved by who changed it: %v", err)
+		}
+		if _, err := g.ApproveCampaign(ctx, gatewaytest.Operator, school, c.ID); err != nil {
+			t.Error(err)
 		}
 		first, err := publish()
 		if want := (gateway.CampaignTotals{Notices: 2, Issued: 3000}); err != nil || first.Totals != want || first.State != gateway.CampaignPublished {
@@ -73,7 +89,7 @@ func TestCampaignIsPublishedOncePerPupil(t *testing.T) {
 		if more, err := publish(); err != nil || more.Totals.Notices != 4 || more.Totals.Issued != 6000 || more.Version != first.Version+1 {
 			t.Errorf("published for a newcomer: %+v, %v", more, err)
 		}
-		if got, err := g.CloseCampaign(ctx, head, school, c.ID); err != nil || got.State != gateway.CampaignClosed || got.Totals.Notices != 4 {
+		if got, err := g.CloseCampaign(ctx, head, school, c.ID, false); err != nil || got.State != gateway.CampaignClosed || got.Totals.Notices != 4 {
 			t.Errorf("closed: %+v, %v", got, err)
 		}
 		if _, err := publish(); !errors.Is(err, gateway.ErrCampaignState) {
@@ -109,8 +125,42 @@ func TestVoluntaryCampaign(t *testing.T) {
 		if !open() {
 			t.Error("published, but takes no gifts")
 		}
-		if _, err := g.CloseCampaign(ctx, gatewaytest.Operator, school, c.ID); err != nil || open() {
-			t.Errorf("closed: %v, takes gifts %t", err, open())
+		service := ""
+		list, err := g.Contributions(ctx, school)
+		for _, x := range list {
+			service = x.Service
+		}
+		give := func(name string) (gateway.Notice, error) {
+			n, _, err := g.Demand(ctx, gatewaytest.Operator, gateway.Gift{Service: service, Code: "ANONIMO", Name: name, Amount: to(money.Cents(700))})
+			return n, err
+		}
+		gift, err := give("Anna Verdi")
+		if err != nil || gift.Campaign != c.ID {
+			t.Fatalf("gift: %+v, %v", gift, err)
+		}
+		// Its text and its day change; its amounts do not.
+		later, err := changed(g, school, c.ID, func(in *gateway.CampaignContent) { in.Description, in.DueDate = "Per la palestra", "2027-01-31" })
+		if err != nil || later.Work.Acted != 1 {
+			t.Errorf("changed: %+v, %v", later, err)
+		}
+		if n, err := give("Anna Neri"); err != nil || n.Description != "Per la palestra" || n.DueDate.String() != "2027-01-31" {
+			t.Errorf("given after the change: %+v, %v", n, err)
+		}
+		if n := noticeOf(t, g, gift); n.Description != "Per la palestra" || n.DueDate.String() != "2027-01-31" {
+			t.Errorf("the gift of before: %+v", n)
+		}
+		if _, err := changed(g, school, c.ID, func(in *gateway.CampaignContent) { in.Min = 1 }); !errors.Is(err, gateway.ErrCampaignPublished) {
+			t.Errorf("another least amount: %v", err)
+		}
+		if _, err := g.RemindCampaign(ctx, head, school, c.ID); !errors.Is(err, gateway.ErrCampaignVoluntary) {
+			t.Errorf("reminded of a gift: %v", err)
+		}
+		closed, err := g.CloseCampaign(ctx, gatewaytest.Operator, school, c.ID, true)
+		if err != nil || open() || closed.Work.Acted != 2 || g.State(gift) != gateway.NoticeCancelled {
+			t.Errorf("closed: %+v, %v, takes gifts %t", closed, err, open())
+		}
+		if _, err := give("Anna Bianchi"); !errors.Is(err, gateway.ErrContributionClosed) {
+			t.Errorf("given after the end: %v", err)
 		}
 	})
 }

@@ -47,56 +47,7 @@ func (s *Service) ChangeNotice(ctx context.Context, actor Actor, code SchoolCode
 		if n.State == NoticeCancelled {
 			return ErrNoticeCancelled
 		}
-		school, err := tx.School(code)
-		if err != nil {
-			return err
-		}
-		now := s.clock.Now()
-		was := n
-		if err := c.apply(school, &n); err != nil {
-			return err
-		}
-		// What it carries since long stays; what is new must be right today.
-		if c.Taxonomy != nil || len(c.Transfers) > 0 {
-			if err := s.checkTaxonomy(tx.Context(), school, []NewNotice{{Taxonomy: n.Taxonomy, Transfers: c.Transfers}}, false); err != nil {
-				return err
-			}
-		}
-		kind := EventNoticeChanged
-		reopens := n.State == NoticeExpired && (n.PayableAfterDue || now.Before(n.DueDate.Deadline()))
-		switch {
-		case n.State == NoticeDraft && c.Open:
-			n.move(NoticeOpen, now)
-			kind, published = EventNoticeIssued, 1
-		case reopens:
-			n.move(NoticeOpen, now)
-		case reflect.DeepEqual(n, was):
-			return nil
-		default:
-			n.Version++
-			n.ChangedAt = now
-		}
-		if n.Debtor.Name != was.Debtor.Name {
-			if err := tx.NameDebtor(n); err != nil {
-				return err
-			}
-		}
-		if err := s.saveChange(tx, actor, n, kind, "notice.changed", now); err != nil {
-			return err
-		}
-		if published == 0 || n.Plan == "" || n.Instalment > 0 {
-			return nil
-		}
-		// The single option takes its instalments with it.
-		mates, err := tx.NoticesOfPlan(n.School, n.Plan)
-		for _, m := range mates {
-			if err != nil || m.State != NoticeDraft {
-				continue
-			}
-			m.move(NoticeOpen, now)
-			published++
-			err = s.saveChange(tx, actor, m, kind, "notice.changed", now)
-		}
+		n, published, err = s.change(tx, actor, n, c)
 		return err
 	})
 	if err != nil {
@@ -104,6 +55,62 @@ func (s *Service) ChangeNotice(ctx context.Context, actor Actor, code SchoolCode
 	}
 	s.metrics.issued.Add(float64(published))
 	return n, nil
+}
+
+// change changes a notice that is locked, free and not cancelled, and says how
+// many drafts it published.
+func (s *Service) change(tx Tx, actor Actor, n Notice, c NoticeChange) (_ Notice, published int, err error) {
+	school, err := tx.School(n.School)
+	if err != nil {
+		return n, 0, err
+	}
+	now := s.clock.Now()
+	was := n
+	if err := c.apply(school, &n); err != nil {
+		return n, 0, err
+	}
+	// What it carries since long stays; what is new must be right today.
+	if c.Taxonomy != nil || len(c.Transfers) > 0 {
+		if err := s.checkTaxonomy(tx.Context(), school, []NewNotice{{Taxonomy: n.Taxonomy, Transfers: c.Transfers}}, false); err != nil {
+			return n, 0, err
+		}
+	}
+	kind := EventNoticeChanged
+	reopens := n.State == NoticeExpired && (n.PayableAfterDue || now.Before(n.DueDate.Deadline()))
+	switch {
+	case n.State == NoticeDraft && c.Open:
+		n.move(NoticeOpen, now)
+		kind, published = EventNoticeIssued, 1
+	case reopens:
+		n.move(NoticeOpen, now)
+	case reflect.DeepEqual(n, was):
+		return n, 0, nil
+	default:
+		n.Version++
+		n.ChangedAt = now
+	}
+	if n.Debtor.Name != was.Debtor.Name {
+		if err := tx.NameDebtor(n); err != nil {
+			return n, 0, err
+		}
+	}
+	if err := s.saveChange(tx, actor, n, kind, "notice.changed", now); err != nil {
+		return n, 0, err
+	}
+	if published == 0 || n.Plan == "" || n.Instalment > 0 {
+		return n, published, nil
+	}
+	// The single option takes its instalments with it.
+	mates, err := tx.NoticesOfPlan(n.School, n.Plan)
+	for _, m := range mates {
+		if err != nil || m.State != NoticeDraft {
+			continue
+		}
+		m.move(NoticeOpen, now)
+		published++
+		err = s.saveChange(tx, actor, m, kind, "notice.changed", now)
+	}
+	return n, published, err
 }
 
 // lockFree locks a notice that nobody has paid or is paying.

@@ -346,8 +346,7 @@ func checkInstalments(school School, in NewNotice, single Notice, p string, bad 
 		ip := fmt.Sprintf("%sinstalments[%d].", p, i)
 		n := single
 		n.Instalment, n.Number, n.ExternalID, n.Amount = i+1, iuv.Number{}, "", part.Amount
-		which := fmt.Sprintf(" - rata %d di %d", i+1, len(in.Instalments))
-		n.Description = cut(single.Description, 140-len(which)) + which
+		n.Description = instalmentText(single.Description, i+1, len(in.Instalments))
 		if n.Amount < 1 || n.Amount > money.Max {
 			bad.Add(ip+"amount_cents", "range", "give 1 to 99999999999 cents")
 		} else {
@@ -371,6 +370,12 @@ func checkInstalments(school School, in NewNotice, single Notice, p string, bad 
 		bad.Add(p+"instalments", "sum", "the instalments must sum to amount_cents")
 	}
 	return out
+}
+
+// instalmentText is the text of one instalment of several.
+func instalmentText(text string, i, of int) string {
+	which := fmt.Sprintf(" - rata %d di %d", i, of)
+	return cut(text, 140-len(which)) + which
 }
 
 func checkNotice(school School, in NewNotice, p string, bad *Invalid) Notice {
@@ -543,36 +548,36 @@ func (s *Service) Events(ctx context.Context, school SchoolCode, number iuv.Numb
 func (s *Service) Cancel(ctx context.Context, actor Actor, school SchoolCode, number iuv.Number) (Notice, error) {
 	var n Notice
 	err := s.store.Update(ctx, func(tx Tx) (err error) {
-		if n, err = tx.LockNotice(school, number); err != nil {
+		if n, err = tx.LockNotice(school, number); err != nil || n.State == NoticeCancelled {
 			return err
 		}
-		switch n.State {
-		case NoticeCancelled:
-			return nil
-		case NoticePaid:
-			return ErrNoticePaid
-		}
-		now := s.clock.Now()
-		if n.Payment != nil || n.LiveToken(now) != nil {
-			return ErrInProgress
-		}
-		told := n.State != NoticeDraft
-		n.move(NoticeCancelled, now)
-		if err := tx.SaveNotice(n); err != nil {
+		if n, err = s.lockFree(tx, school, number); err != nil {
 			return err
 		}
-		if err := tx.AppendEvents(Event{School: school, Number: number, Kind: EventNoticeCancelled, Actor: actor, At: now}); err != nil {
-			return err
-		}
-		if err := tx.AppendAudit(Audit{School: school, Actor: actor, Action: "notice.cancelled", Object: number.String(), At: now}); err != nil || !told {
-			return err
-		}
-		return s.tell(tx, EventNoticeCancelled, school, number, "", now)
+		n, err = s.cancel(tx, actor, n)
+		return err
 	})
 	if err != nil {
 		return Notice{}, fmt.Errorf("cancel notice %s: %w", number, err)
 	}
 	return n, nil
+}
+
+// cancel takes back a notice that is locked and free.
+func (s *Service) cancel(tx Tx, actor Actor, n Notice) (Notice, error) {
+	now := s.clock.Now()
+	told := n.State != NoticeDraft
+	n.move(NoticeCancelled, now)
+	if err := tx.SaveNotice(n); err != nil {
+		return n, err
+	}
+	if err := tx.AppendEvents(Event{School: n.School, Number: n.Number, Kind: EventNoticeCancelled, Actor: actor, At: now}); err != nil {
+		return n, err
+	}
+	if err := s.audited(tx, actor, n.School, "notice.cancelled", n.Number.String(), now); err != nil || !told {
+		return n, err
+	}
+	return n, s.tell(tx, EventNoticeCancelled, n.School, n.Number, "", now)
 }
 
 // tell puts an event into the outbox, in the transaction of the change.

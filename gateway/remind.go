@@ -41,6 +41,10 @@ func (s *Service) Remind(ctx context.Context) (int, error) {
 			if err != nil || !fresh {
 				return err // another process was quicker
 			}
+			asked, err := tx.AskedReminder(r.NoticeRef, today)
+			if err != nil || asked {
+				return err // one a day is enough
+			}
 			return s.tell(tx, EventNoticeDue, r.School, r.Number, "", now)
 		})
 		if err != nil {

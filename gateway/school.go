@@ -27,8 +27,11 @@ type School struct {
 	Taxonomy     string          // default transferCategory, written 9/…/
 	Postal       PostalAccount   // zero when the school has none
 	HelpText     string          // whom a family may ask, and when
-	CreatedAt    time.Time
-	Version      int64 // + 1 at each change
+	// CampaignsNeedApproval: somebody else than its author, the head as a rule, has
+	// to approve a campaign before it can be published.
+	CampaignsNeedApproval bool
+	CreatedAt             time.Time
+	Version               int64 // + 1 at each change
 }
 
 // PostalAccount is what the postal part of a notice needs (conto corrente
@@ -73,6 +76,7 @@ type NewSchool struct {
 	Code, Name, IBAN, Segregation, Broker, Station      string
 	Mechanograph, CBILL, Taxonomy, HelpText, Town       string
 	PostalAccount, PostalIBAN, PostalHolder, PostalAuth string
+	CampaignsNeedApproval                               bool // false for a new one
 }
 
 // AddSchool makes a school. The same data again returns the school and
@@ -88,6 +92,7 @@ func (s *Service) AddSchool(ctx context.Context, actor Actor, in NewSchool) (Sch
 		old, err := tx.School(school.Code)
 		if err == nil {
 			school.CreatedAt, school.Version = old.CreatedAt, old.Version
+			school.CampaignsNeedApproval = old.CampaignsNeedApproval // the school's own choice, later
 			if old != school {
 				return fmt.Errorf("school %s: %w", school.Code, ErrExists)
 			}
@@ -118,7 +123,8 @@ func (s *Service) ChangeSchool(ctx context.Context, actor Actor, code SchoolCode
 		in := NewSchool{
 			Code: string(old.Code), Name: old.Name, IBAN: string(old.IBAN), Segregation: old.Segregation.String(), Broker: old.Broker, Station: old.Station,
 			Mechanograph: old.Mechanograph, CBILL: old.CBILL, Taxonomy: old.Taxonomy, HelpText: old.HelpText, Town: old.Town,
-			PostalAccount: old.Postal.Account, PostalIBAN: string(old.Postal.IBAN), PostalHolder: old.Postal.Holder, PostalAuth: old.Postal.Authorization,
+			CampaignsNeedApproval: old.CampaignsNeedApproval,
+			PostalAccount:         old.Postal.Account, PostalIBAN: string(old.Postal.IBAN), PostalHolder: old.Postal.Holder, PostalAuth: old.Postal.Authorization,
 		}
 		if err := change(old, &in); err != nil {
 			return err
@@ -224,6 +230,7 @@ func (s *Service) checkSchool(in NewSchool) (School, error) {
 		bad.Add("town", "length", "at most 80 characters")
 	}
 	school.Postal = checkPostal(in, &bad)
+	school.CampaignsNeedApproval = in.CampaignsNeedApproval
 	return school, bad.Err()
 }
 

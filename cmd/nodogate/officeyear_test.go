@@ -258,6 +258,15 @@ func (o *officeYear) publish(id string) answer[*apiclient.PublishCampaignRespons
 	return got(o.desk.PublishCampaignWithResponse(o.Context(), o.cf, id, &apiclient.PublishCampaignParams{IdempotencyKey: o.desk.key()}, apiclient.PublishCampaignJSONRequestBody{}))
 }
 
+// wantsApproval is the school's option that its campaigns be approved.
+func (o *officeYear) wantsApproval(is bool) {
+	o.Helper()
+	s := got(o.admin.ChangeSchoolWithResponse(o.Context(), o.cf, nil, apiclient.SchoolChange{CampaignsNeedApproval: &is})).is(o.T, 200).JSON200
+	if s.CampaignsNeedApproval != is {
+		o.Errorf("the school's option is %t", !is)
+	}
+}
+
 func (o *officeYear) asksForTheTrip() {
 	ctx, t := o.Context(), o.T
 	o.trip = o.draft(apiclient.NewCampaign{
@@ -265,6 +274,8 @@ func (o *officeYear) asksForTheTrip() {
 		Instalments: &[]apiclient.CampaignInstalment{{AmountCents: 4000, DueDate: o.in(30)}, {AmountCents: 8000, DueDate: o.in(60)}},
 		Recipients:  &apiclient.CampaignRecipients{Classes: &[]string{"3B"}}, Deduction: new(apiclient.NewCampaignDeductionEBis),
 	})
+	o.wantsApproval(true)
+	o.publish(o.trip).refuses(t, 409, "campaign_waiting")
 	approve := func(d *desk) answer[*apiclient.ApproveCampaignResponse] {
 		return got(d.ApproveCampaignWithResponse(ctx, o.cf, o.trip, &apiclient.ApproveCampaignParams{IdempotencyKey: d.key()}, apiclient.ApproveCampaignJSONRequestBody{}))
 	}
@@ -272,6 +283,7 @@ func (o *officeYear) asksForTheTrip() {
 	if c := approve(o.head).is(t, 200).JSON200; c.State != "approved" || *c.ApprovedBy == "" {
 		t.Errorf("approved: %+v", c)
 	}
+	o.wantsApproval(false)
 	if c := o.publish(o.trip).is(t, 200).JSON200; c.State != "published" || c.Totals.Notices != 12 || c.Totals.IssuedCents != 6*12000 {
 		t.Errorf("published: %+v", c)
 	}
@@ -747,7 +759,7 @@ func (o *officeYear) closesTheYear() {
 			t.Errorf("%s did %q, want %q", d.id, actions, want)
 		}
 	}
-	did(o.admin, "client.created", "school.created")
+	did(o.admin, "client.created", "school.changed", "school.created")
 	did(o.desk, "campaign.closed", "campaign.created", "campaign.published", "contribution.opened", "delegate.added", "delegate.ended",
 		"export.notices", "export.payments", "export.receipts", "notice.cancelled", "notice.changed", "notice.restored", "payer.linked",
 		"print.created", "print.read", "pupil.put", "pupils.listed", "receipt.raw_read", "refund.executed", "refund.requested", "webhook.created")

@@ -93,6 +93,7 @@ var routes = map[string]route{
 	"approveCampaign": {scope: gateway.ScopeCampaignsApprove, school: true, once: inTx(ApproveCampaignResponseObject.VisitApproveCampaignResponse)},
 	"publishCampaign": {scope: gateway.ScopeCampaignsWrite, school: true, once: inTx(PublishCampaignResponseObject.VisitPublishCampaignResponse)},
 	"closeCampaign":   {scope: gateway.ScopeCampaignsWrite, school: true, once: inTx(CloseCampaignResponseObject.VisitCloseCampaignResponse)},
+	"remindCampaign":  {scope: gateway.ScopeCampaignsWrite, school: true, once: inTx(RemindCampaignResponseObject.VisitRemindCampaignResponse)},
 	"listCampaigns":   {scope: gateway.ScopeCampaignsRead, school: true},
 	"getCampaign":     {scope: gateway.ScopeCampaignsRead, school: true},
 

@@ -82,7 +82,8 @@ func TestWhoMayCall(t *testing.T) {
 		"changeCampaign":     {body: `{"title":"Gita"}`, status: 200},
 		"approveCampaign":    {status: 200},
 		"publishCampaign":    {status: 200},
-		"closeCampaign":      {status: 200},
+		"closeCampaign":      {body: `{"cancel_unpaid":true}`, status: 200},
+		"remindCampaign":     {status: 200},
 		"createWebhook":      {body: `{"url":"https://gestionale.example/","events":["notice.paid"]}`, status: 201},
 		"listWebhooks":       {status: 200},
 		"getWebhook":         {status: 200},
@@ -148,12 +149,20 @@ func TestWhoMayCall(t *testing.T) {
 			in.body = `{"receipt":"` + a.g.Settle(a.g.Issue(), "").ID + `","amount_cents":1,"reason":"prova"}`
 		case "getRefund", "changeRefund":
 			path = strings.Replace(path, ":id", refund.ID, 1)
-		case "getCampaign", "changeCampaign", "approveCampaign", "publishCampaign", "closeCampaign":
+		case "getCampaign", "changeCampaign", "approveCampaign", "publishCampaign", "closeCampaign", "remindCampaign":
 			var draft gateway.CampaignContent
 			draft.Kind, draft.Title, draft.Description, draft.Amount = gateway.CampaignVoluntary, "Dono", "Contributo", 500
 			draft.DueDate = "2027-06-30"
+			assigned := draft
+			assigned.Kind, assigned.Classes = gateway.CampaignAssigned, []string{"3B"}
 			c, err := a.g.CreateCampaign(t.Context(), gatewaytest.Operator, gatewaytest.SchoolCode, draft)
 			must(t, err)
+			if id == "remindCampaign" {
+				c, err = a.g.CreateCampaign(t.Context(), gatewaytest.Operator, gatewaytest.SchoolCode, assigned)
+				must(t, err)
+				_, err = a.g.PublishCampaign(t.Context(), gatewaytest.Operator, gatewaytest.SchoolCode, c.ID)
+				must(t, err)
+			}
 			path = strings.Replace(path, ":id", c.ID, 1)
 		case "createCart":
 			in.body = cartJSON(a.g.Issue())

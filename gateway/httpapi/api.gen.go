@@ -183,7 +183,7 @@ type Campaign struct {
 	Instalments    []CampaignInstalment `json:"instalments"`
 	Kind           string               `json:"kind"`
 	MinAmountCents int64                `json:"min_amount_cents"`
-	NeedsApproval  bool                 `json:"needs_approval"`
+	Progress       *CampaignProgress    `json:"progress"`
 
 	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
 	Recipients CampaignRecipients `json:"recipients"`
@@ -198,11 +198,24 @@ type Campaign struct {
 
 // CampaignChange defines model for CampaignChange.
 type CampaignChange struct {
-	AmountCents *int64              `json:"amount_cents,omitempty"`
-	Description *string             `json:"description,omitempty"`
-	DueDate     *string             `json:"due_date,omitempty"`
-	Recipients  *CampaignRecipients `json:"recipients,omitempty"`
-	Title       *string             `json:"title,omitempty"`
+	AmountCents *int64 `json:"amount_cents,omitempty"`
+
+	// Deduction Empty for none.
+	Deduction      *string               `json:"deduction,omitempty"`
+	Description    *string               `json:"description,omitempty"`
+	DueDate        *string               `json:"due_date,omitempty"`
+	FreeAmount     *bool                 `json:"free_amount,omitempty"`
+	Instalments    *[]CampaignInstalment `json:"instalments,omitempty"`
+	MinAmountCents *int64                `json:"min_amount_cents,omitempty"`
+	Recipients     *CampaignRecipients   `json:"recipients,omitempty"`
+	Taxonomy       *string               `json:"taxonomy,omitempty"`
+	Title          *string               `json:"title,omitempty"`
+}
+
+// CampaignClosing defines model for CampaignClosing.
+type CampaignClosing struct {
+	// CancelUnpaid Cancel what is unpaid.
+	CancelUnpaid bool `json:"cancel_unpaid,omitempty"`
 }
 
 // CampaignInstalment defines model for CampaignInstalment.
@@ -218,11 +231,50 @@ type CampaignPage struct {
 	NextCursor TextOrNull `json:"next_cursor"`
 }
 
+// CampaignProgress The last work on the campaign's notices: publish, change, close or remind.
+type CampaignProgress struct {
+	// Acted Of those done: issued, changed, cancelled, reminded of.
+	Acted int `json:"acted"`
+	Done  int `json:"done"`
+
+	// Failure recipients: the registry has changed under it; internal: ours to mend.
+	Failure TextOrNull `json:"failure"`
+
+	// Reasons Why notices were left as they are.
+	Reasons SkippedNotices `json:"reasons"`
+
+	// Skipped Of those done: left as they are.
+	Skipped int `json:"skipped"`
+
+	// SkippedNotices The first hundred numbers of those skipped.
+	SkippedNotices []string `json:"skipped_notices"`
+
+	// State running, done, or failed: then ask again, it goes on where it stopped.
+	State string `json:"state"`
+	Task  string `json:"task"`
+
+	// Total Recipients where it is published, unpaid notices else.
+	Total int `json:"total"`
+}
+
 // CampaignRecipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
 type CampaignRecipients struct {
 	All     bool     `json:"all,omitempty"`
 	Classes []string `json:"classes,omitempty"`
 	Pupils  []string `json:"pupils,omitempty"`
+}
+
+// CampaignReminders defines model for CampaignReminders.
+type CampaignReminders struct {
+	// Queued Notices whose payers get a mail.
+	Queued int `json:"queued"`
+
+	// Reasons Why notices were left as they are.
+	Reasons SkippedNotices `json:"reasons"`
+	Skipped int            `json:"skipped"`
+
+	// State running or done.
+	State string `json:"state"`
 }
 
 // CampaignTotals Notices that are not cancelled. A plan counts as its instalments, until its single option is paid.
@@ -528,9 +580,6 @@ type NewCampaign struct {
 	// MinAmountCents The least that is taken where the amount is free.
 	MinAmountCents int64 `json:"min_amount_cents,omitempty"`
 
-	// NeedsApproval Another client has to approve it before it can be published.
-	NeedsApproval bool `json:"needs_approval,omitempty"`
-
 	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
 	Recipients CampaignRecipients `json:"recipients,omitempty"`
 
@@ -748,6 +797,9 @@ type NewSchool struct {
 
 	// Taxonomy The taxonomy code of notices that name none, for example 9/0801100AP/.
 	Taxonomy string `json:"taxonomy,omitempty"`
+
+	// Town Where it is, for who searches it: at most 80 characters.
+	Town string `json:"town,omitempty"`
 }
 
 // NewTransfer defines model for NewTransfer.
@@ -1120,39 +1172,45 @@ type RegistryPayer struct {
 
 // School defines model for School.
 type School struct {
-	Broker              string     `json:"broker"`
-	Cbill               TextOrNull `json:"cbill"`
-	CreatedAt           time.Time  `json:"created_at"`
-	FiscalCode          string     `json:"fiscal_code"`
-	HelpText            TextOrNull `json:"help_text"`
-	Iban                string     `json:"iban"`
-	MechanographicCode  TextOrNull `json:"mechanographic_code"`
-	Name                string     `json:"name"`
-	PostalAccount       TextOrNull `json:"postal_account"`
-	PostalAuthorization TextOrNull `json:"postal_authorization"`
-	PostalHolder        TextOrNull `json:"postal_holder"`
-	PostalIban          TextOrNull `json:"postal_iban"`
-	SegregationCode     string     `json:"segregation_code"`
-	Station             string     `json:"station"`
-	Taxonomy            string     `json:"taxonomy"`
-	Version             int64      `json:"version"`
+	Broker                string     `json:"broker"`
+	CampaignsNeedApproval bool       `json:"campaigns_need_approval"`
+	Cbill                 TextOrNull `json:"cbill"`
+	CreatedAt             time.Time  `json:"created_at"`
+	FiscalCode            string     `json:"fiscal_code"`
+	HelpText              TextOrNull `json:"help_text"`
+	Iban                  string     `json:"iban"`
+	MechanographicCode    TextOrNull `json:"mechanographic_code"`
+	Name                  string     `json:"name"`
+	PostalAccount         TextOrNull `json:"postal_account"`
+	PostalAuthorization   TextOrNull `json:"postal_authorization"`
+	PostalHolder          TextOrNull `json:"postal_holder"`
+	PostalIban            TextOrNull `json:"postal_iban"`
+	SegregationCode       string     `json:"segregation_code"`
+	Station               string     `json:"station"`
+	Taxonomy              string     `json:"taxonomy"`
+	Town                  TextOrNull `json:"town"`
+	Version               int64      `json:"version"`
 }
 
 // SchoolChange defines model for SchoolChange.
 type SchoolChange struct {
-	Broker              *string `json:"broker,omitempty"`
-	Cbill               *string `json:"cbill,omitempty"`
-	HelpText            *string `json:"help_text,omitempty"`
-	Iban                *string `json:"iban,omitempty"`
-	MechanographicCode  *string `json:"mechanographic_code,omitempty"`
-	Name                *string `json:"name,omitempty"`
-	PostalAccount       *string `json:"postal_account,omitempty"`
-	PostalAuthorization *string `json:"postal_authorization,omitempty"`
-	PostalHolder        *string `json:"postal_holder,omitempty"`
-	PostalIban          *string `json:"postal_iban,omitempty"`
-	SegregationCode     *string `json:"segregation_code,omitempty"`
-	Station             *string `json:"station,omitempty"`
-	Taxonomy            *string `json:"taxonomy,omitempty"`
+	Broker *string `json:"broker,omitempty"`
+
+	// CampaignsNeedApproval A campaign has to be approved by another client than the one that drafted it before it can be published.
+	CampaignsNeedApproval *bool   `json:"campaigns_need_approval,omitempty"`
+	Cbill                 *string `json:"cbill,omitempty"`
+	HelpText              *string `json:"help_text,omitempty"`
+	Iban                  *string `json:"iban,omitempty"`
+	MechanographicCode    *string `json:"mechanographic_code,omitempty"`
+	Name                  *string `json:"name,omitempty"`
+	PostalAccount         *string `json:"postal_account,omitempty"`
+	PostalAuthorization   *string `json:"postal_authorization,omitempty"`
+	PostalHolder          *string `json:"postal_holder,omitempty"`
+	PostalIban            *string `json:"postal_iban,omitempty"`
+	SegregationCode       *string `json:"segregation_code,omitempty"`
+	Station               *string `json:"station,omitempty"`
+	Taxonomy              *string `json:"taxonomy,omitempty"`
+	Town                  *string `json:"town,omitempty"`
 }
 
 // SchoolPage defines model for SchoolPage.
@@ -1165,6 +1223,21 @@ type SchoolPage struct {
 type Seal struct {
 	Hash     string `json:"hash"`
 	Sequence int64  `json:"sequence"`
+}
+
+// SkippedNotices Why notices were left as they are.
+type SkippedNotices struct {
+	// Expired They cannot be paid any more: move the due date first.
+	Expired int `json:"expired"`
+
+	// InPayment A payer holds them at this moment.
+	InPayment int `json:"in_payment"`
+
+	// RemindedToday They were reminded of today.
+	RemindedToday int `json:"reminded_today"`
+
+	// Unreachable None of their payers has an e-mail address, or wants mails: give them a print.
+	Unreachable int `json:"unreachable"`
 }
 
 // Stamp A revenue stamp (marca da bollo digitale) in place of a credit; the transfer has no iban then. It can be paid online only.
@@ -1402,9 +1475,6 @@ type ApproveCampaignParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// CloseCampaignJSONBody defines parameters for CloseCampaign.
-type CloseCampaignJSONBody = map[string]interface{}
-
 // CloseCampaignParams defines parameters for CloseCampaign.
 type CloseCampaignParams struct {
 	// IdempotencyKey A key of your making; see above.
@@ -1416,6 +1486,15 @@ type PublishCampaignJSONBody = map[string]interface{}
 
 // PublishCampaignParams defines parameters for PublishCampaign.
 type PublishCampaignParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemindCampaignJSONBody defines parameters for RemindCampaign.
+type RemindCampaignJSONBody = map[string]interface{}
+
+// RemindCampaignParams defines parameters for RemindCampaign.
+type RemindCampaignParams struct {
 	// IdempotencyKey A key of your making; see above.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1760,10 +1839,13 @@ type ChangeCampaignJSONRequestBody = CampaignChange
 type ApproveCampaignJSONRequestBody = ApproveCampaignJSONBody
 
 // CloseCampaignJSONRequestBody defines body for CloseCampaign for application/json ContentType.
-type CloseCampaignJSONRequestBody = CloseCampaignJSONBody
+type CloseCampaignJSONRequestBody = CampaignClosing
 
 // PublishCampaignJSONRequestBody defines body for PublishCampaign for application/json ContentType.
 type PublishCampaignJSONRequestBody = PublishCampaignJSONBody
+
+// RemindCampaignJSONRequestBody defines body for RemindCampaign for application/json ContentType.
+type RemindCampaignJSONRequestBody = RemindCampaignJSONBody
 
 // PutDelegateJSONRequestBody defines body for PutDelegate for application/json ContentType.
 type PutDelegateJSONRequestBody = NewDelegate
@@ -1857,7 +1939,7 @@ type ServerInterface interface {
 	// GetCampaign Read a campaign
 	// (GET /api/v1/schools/{cf}/campaigns/{id})
 	GetCampaign(c *gin.Context, cf SchoolCode, id string)
-	// ChangeCampaign Change a draft
+	// ChangeCampaign Change a campaign
 	// (PATCH /api/v1/schools/{cf}/campaigns/{id})
 	ChangeCampaign(c *gin.Context, cf SchoolCode, id string, params ChangeCampaignParams)
 	// ApproveCampaign Approve a campaign
@@ -1869,6 +1951,9 @@ type ServerInterface interface {
 	// PublishCampaign Publish a campaign
 	// (POST /api/v1/schools/{cf}/campaigns/{id}/publish)
 	PublishCampaign(c *gin.Context, cf SchoolCode, id string, params PublishCampaignParams)
+	// RemindCampaign Remind of what is unpaid
+	// (POST /api/v1/schools/{cf}/campaigns/{id}/reminders)
+	RemindCampaign(c *gin.Context, cf SchoolCode, id string, params RemindCampaignParams)
 	// ListDelegates List the delegates of a class
 	// (GET /api/v1/schools/{cf}/classes/{class}/delegates)
 	ListDelegates(c *gin.Context, cf SchoolCode, class ClassID)
@@ -2940,6 +3025,67 @@ func (siw *ServerInterfaceWrapper) PublishCampaign(c *gin.Context) {
 	}
 
 	siw.Handler.PublishCampaign(c, cf, id, params)
+}
+
+// RemindCampaign operation middleware
+func (siw *ServerInterfaceWrapper) RemindCampaign(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemindCampaignParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemindCampaign(c, cf, id, params)
 }
 
 // ListDelegates operation middleware
@@ -5334,6 +5480,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id/approve", wrapper.ApproveCampaign)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id/publish", wrapper.PublishCampaign)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id/close", wrapper.CloseCampaign)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/campaigns/:id/reminders", wrapper.RemindCampaign)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/webhooks", wrapper.ListWebhooks)
 	router.POST(options.BaseURL+"/api/v1/schools/:cf/webhooks", wrapper.CreateWebhook)
 	router.DELETE(options.BaseURL+"/api/v1/schools/:cf/webhooks/:id", wrapper.DeleteWebhook)
@@ -6286,6 +6433,30 @@ func (response CloseCampaign200JSONResponse) VisitCloseCampaignResponse(w http.R
 	return err
 }
 
+type CloseCampaign202ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CloseCampaign202JSONResponse struct {
+	Body    Campaign
+	Headers CloseCampaign202ResponseHeaders
+}
+
+func (response CloseCampaign202JSONResponse) VisitCloseCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CloseCampaigndefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -6336,12 +6507,100 @@ func (response PublishCampaign200JSONResponse) VisitPublishCampaignResponse(w ht
 	return err
 }
 
+type PublishCampaign202ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type PublishCampaign202JSONResponse struct {
+	Body    Campaign
+	Headers PublishCampaign202ResponseHeaders
+}
+
+func (response PublishCampaign202JSONResponse) VisitPublishCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PublishCampaigndefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
 func (response PublishCampaigndefaultApplicationProblemPlusJSONResponse) VisitPublishCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemindCampaignRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	ID     string     `json:"id"`
+	Params RemindCampaignParams
+	Body   *RemindCampaignJSONRequestBody
+}
+
+type RemindCampaignResponseObject interface {
+	VisitRemindCampaignResponse(w http.ResponseWriter) error
+}
+
+type RemindCampaign200JSONResponse CampaignReminders
+
+func (response RemindCampaign200JSONResponse) VisitRemindCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemindCampaign202ResponseHeaders struct {
+	Location string
+}
+
+type RemindCampaign202JSONResponse struct {
+	Body    CampaignReminders
+	Headers RemindCampaign202ResponseHeaders
+}
+
+func (response RemindCampaign202JSONResponse) VisitRemindCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemindCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemindCampaigndefaultApplicationProblemPlusJSONResponse) VisitRemindCampaignResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8537,7 +8796,7 @@ type StrictServerInterface interface {
 	// GetCampaign Read a campaign
 	// (GET /api/v1/schools/{cf}/campaigns/{id})
 	GetCampaign(ctx context.Context, request GetCampaignRequestObject) (GetCampaignResponseObject, error)
-	// ChangeCampaign Change a draft
+	// ChangeCampaign Change a campaign
 	// (PATCH /api/v1/schools/{cf}/campaigns/{id})
 	ChangeCampaign(ctx context.Context, request ChangeCampaignRequestObject) (ChangeCampaignResponseObject, error)
 	// ApproveCampaign Approve a campaign
@@ -8549,6 +8808,9 @@ type StrictServerInterface interface {
 	// PublishCampaign Publish a campaign
 	// (POST /api/v1/schools/{cf}/campaigns/{id}/publish)
 	PublishCampaign(ctx context.Context, request PublishCampaignRequestObject) (PublishCampaignResponseObject, error)
+	// RemindCampaign Remind of what is unpaid
+	// (POST /api/v1/schools/{cf}/campaigns/{id}/reminders)
+	RemindCampaign(ctx context.Context, request RemindCampaignRequestObject) (RemindCampaignResponseObject, error)
 	// ListDelegates List the delegates of a class
 	// (GET /api/v1/schools/{cf}/classes/{class}/delegates)
 	ListDelegates(ctx context.Context, request ListDelegatesRequestObject) (ListDelegatesResponseObject, error)
@@ -9461,6 +9723,55 @@ func (sh *strictHandler) PublishCampaign(ctx *gin.Context, cf SchoolCode, id str
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(PublishCampaignResponseObject); ok {
 		if err := validResponse.VisitPublishCampaignResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemindCampaign operation middleware
+func (sh *strictHandler) RemindCampaign(ctx *gin.Context, cf SchoolCode, id string, params RemindCampaignParams) {
+	var request RemindCampaignRequestObject
+
+	request.Cf = cf
+	request.ID = id
+	request.Params = params
+
+	var body RemindCampaignJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemindCampaign(ctx, request.(RemindCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemindCampaign")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemindCampaignResponseObject); ok {
+		if err := validResponse.VisitRemindCampaignResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

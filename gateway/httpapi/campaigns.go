@@ -16,17 +16,26 @@ func (h *handlers) CreateCampaign(ctx context.Context, r CreateCampaignRequestOb
 	in := gateway.CampaignContent{
 		Kind: gateway.CampaignKind(b.Kind), Title: b.Title, Description: b.Description, Amount: money.Cents(b.AmountCents),
 		Min: money.Cents(b.MinAmountCents), Free: b.FreeAmount, DueDate: b.DueDate, Whole: b.Recipients.All, Classes: b.Recipients.Classes,
-		Pupils: b.Recipients.Pupils, Taxonomy: b.Taxonomy, Deduction: b.Deduction, NeedsApproval: b.NeedsApproval,
-	}
-	for _, i := range b.Instalments {
-		in.Instalments = append(in.Instalments, gateway.NewInstalment{Amount: money.Cents(i.AmountCents), DueDate: i.DueDate})
+		Pupils: b.Recipients.Pupils, Taxonomy: b.Taxonomy, Deduction: b.Deduction,
+		Instalments: instalmentsOf(b.Instalments),
 	}
 	c, err := h.svc.CreateCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), in)
 	if err != nil {
 		return nil, err
 	}
-	location := "/api/v1/schools/" + r.Cf + "/campaigns/" + c.ID
-	return CreateCampaign201JSONResponse{campaignOf(c), CreateCampaign201ResponseHeaders{ETag: etag(c.Version), Location: location}}, nil
+	return CreateCampaign201JSONResponse{campaignOf(c), CreateCampaign201ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
+}
+
+func campaignPath(c gateway.Campaign) string {
+	return "/api/v1/schools/" + string(c.School) + "/campaigns/" + c.ID
+}
+
+func instalmentsOf(list []CampaignInstalment) []gateway.NewInstalment {
+	var out []gateway.NewInstalment
+	for _, i := range list {
+		out = append(out, gateway.NewInstalment{Amount: money.Cents(i.AmountCents), DueDate: i.DueDate})
+	}
+	return out
 }
 
 func (h *handlers) ListCampaigns(ctx context.Context, r ListCampaignsRequestObject) (ListCampaignsResponseObject, error) {
@@ -61,26 +70,33 @@ func (h *handlers) GetCampaign(ctx context.Context, r GetCampaignRequestObject) 
 func (h *handlers) ChangeCampaign(ctx context.Context, r ChangeCampaignRequestObject) (ChangeCampaignResponseObject, error) {
 	ctx, k := begin(ctx)
 	b := r.Body
-	change := func(old gateway.Campaign, in *gateway.CampaignContent) error {
+	change := func(old gateway.Campaign, in *gateway.CampaignContent) (text, day bool, err error) {
 		if m := r.Params.IfMatch; m != "" && !matches(m, etag(old.Version)) {
-			return problemStale
+			return false, false, problemStale
 		}
-		if b.Title != nil {
-			in.Title = *b.Title
-		}
-		if b.Description != nil {
-			in.Description = *b.Description
+		for _, set := range []struct{ to, from *string }{
+			{&in.Title, b.Title}, {&in.Description, b.Description}, {&in.DueDate, b.DueDate}, {&in.Taxonomy, b.Taxonomy}, {&in.Deduction, b.Deduction},
+		} {
+			if set.from != nil {
+				*set.to = *set.from
+			}
 		}
 		if b.AmountCents != nil {
 			in.Amount = money.Cents(*b.AmountCents)
 		}
-		if b.DueDate != nil {
-			in.DueDate = *b.DueDate
+		if b.MinAmountCents != nil {
+			in.Min = money.Cents(*b.MinAmountCents)
+		}
+		if b.FreeAmount != nil {
+			in.Free = *b.FreeAmount
+		}
+		if b.Instalments != nil {
+			in.Instalments = instalmentsOf(*b.Instalments)
 		}
 		if b.Recipients != nil {
 			in.Whole, in.Classes, in.Pupils = b.Recipients.All, b.Recipients.Classes, b.Recipients.Pupils
 		}
-		return nil
+		return b.Description != nil, b.DueDate != nil || b.Instalments != nil, nil
 	}
 	c, err := h.svc.ChangeCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID, change)
 	if err != nil {
@@ -104,16 +120,59 @@ func (h *handlers) PublishCampaign(ctx context.Context, r PublishCampaignRequest
 	if err != nil {
 		return nil, err
 	}
+	if c.Work.State == gateway.WorkRunning {
+		return PublishCampaign202JSONResponse{campaignOf(c), PublishCampaign202ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
+	}
 	return PublishCampaign200JSONResponse{campaignOf(c), PublishCampaign200ResponseHeaders{etag(c.Version)}}, nil
 }
 
 func (h *handlers) CloseCampaign(ctx context.Context, r CloseCampaignRequestObject) (CloseCampaignResponseObject, error) {
 	ctx, k := begin(ctx)
-	c, err := h.svc.CloseCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID)
+	cancelUnpaid := r.Body != nil && r.Body.CancelUnpaid
+	c, err := h.svc.CloseCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID, cancelUnpaid)
 	if err != nil {
 		return nil, err
 	}
+	if c.Work.State == gateway.WorkRunning {
+		return CloseCampaign202JSONResponse{campaignOf(c), CloseCampaign202ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
+	}
 	return CloseCampaign200JSONResponse{campaignOf(c), CloseCampaign200ResponseHeaders{etag(c.Version)}}, nil
+}
+
+func (h *handlers) RemindCampaign(ctx context.Context, r RemindCampaignRequestObject) (RemindCampaignResponseObject, error) {
+	ctx, k := begin(ctx)
+	c, err := h.svc.RemindCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), r.ID)
+	if err != nil {
+		return nil, err
+	}
+	w := c.Work
+	out := CampaignReminders{Queued: w.Acted, Skipped: w.Skipped, Reasons: skippedOf(w), State: string(w.State)}
+	if w.State == gateway.WorkRunning {
+		return RemindCampaign202JSONResponse{out, RemindCampaign202ResponseHeaders{campaignPath(c)}}, nil
+	}
+	return RemindCampaign200JSONResponse(out), nil
+}
+
+func skippedOf(w gateway.CampaignWork) SkippedNotices {
+	return SkippedNotices{
+		InPayment: w.Reasons[gateway.SkipInPayment], RemindedToday: w.Reasons[gateway.SkipReminded],
+		Unreachable: w.Reasons[gateway.SkipUnreachable], Expired: w.Reasons[gateway.SkipExpired],
+	}
+}
+
+// progressOf is nil before the campaign's notices were first worked on.
+func progressOf(w gateway.CampaignWork) *CampaignProgress {
+	if w.Task == "" {
+		return nil
+	}
+	out := &CampaignProgress{
+		Task: string(w.Task), State: string(w.State), Done: w.Done, Total: w.Total, Acted: w.Acted, Skipped: w.Skipped, Reasons: skippedOf(w),
+		SkippedNotices: make([]string, len(w.Left)), Failure: text(w.Failure),
+	}
+	for i, n := range w.Left {
+		out.SkippedNotices[i] = n.String()
+	}
+	return out
 }
 
 func campaignOf(c gateway.Campaign) Campaign {
@@ -121,7 +180,7 @@ func campaignOf(c gateway.Campaign) Campaign {
 		ID: c.ID, Kind: string(c.Kind), Title: c.Title, Description: c.Description, AmountCents: Cents(c.Amount), MinAmountCents: int64(c.Min),
 		FreeAmount: c.Free, DueDate: c.DueDate, Instalments: make([]CampaignInstalment, len(c.Instalments)),
 		Recipients: CampaignRecipients{All: c.Whole, Classes: c.Classes, Pupils: c.Pupils}, Taxonomy: text(c.Taxonomy), Deduction: text(c.Deduction),
-		NeedsApproval: c.NeedsApproval, State: string(c.State), CreatedAt: c.CreatedAt, ChangedAt: c.ChangedAt, Version: c.Version,
+		State: string(c.State), Progress: progressOf(c.Work), CreatedAt: c.CreatedAt, ChangedAt: c.ChangedAt, Version: c.Version,
 		Totals: CampaignTotals{
 			Notices: c.Totals.Notices, IssuedCents: int64(c.Totals.Issued), Paid: c.Totals.Paid, PaidCents: int64(c.Totals.PaidAmount),
 		},

@@ -480,7 +480,7 @@ func TestProblemCodes(t *testing.T) {
 		"405 method_not_allowed", "406 not_acceptable", "409 request_in_progress", "409 print_not_done", "409 secret_shown_once", "409 school_exists", "409 number_exists",
 		"409 external_id_exists", "409 conflict", "409 notice_paid", "409 notice_cancelled", "409 notice_expired", "409 notice_draft",
 		"409 notice_held", "409 plan_paid", "409 not_printable", "409 payment_in_progress", "409 too_many", "409 delivery_pending", "409 psp_refused", "409 no_postal_bulletin", "409 refund_exceeds_receipt",
-		"409 refund_state", "409 refund_waiting", "409 refund_at_provider", "409 campaign_state", "409 campaign_waiting", "409 too_many_prints", "409 too_many_imports", "412 version_mismatch", "413 body_too_large", "413 file_too_large",
+		"409 refund_state", "409 refund_waiting", "409 refund_at_provider", "409 campaign_state", "409 campaign_published", "409 campaign_busy", "409 campaign_voluntary", "409 campaign_waiting", "409 too_many_prints", "409 too_many_imports", "412 version_mismatch", "413 body_too_large", "413 file_too_large",
 		"415 unsupported_media_type", "422 idempotency_key_reused", "429 too_many_attempts", "429 rate_limited", "500 internal", "503 psp_unavailable",
 		"503 psp_unavailable", "503 timeout", "503 timeout",
 	}

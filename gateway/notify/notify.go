@@ -4,7 +4,8 @@
 // messages that tell of it: a row of kind "mail" is sent to a family, one of
 // kind "appio" reaches it in the state's app, one of kind "aca" brings pagoPA's
 // archive of notices up to date, one of kind "webhook" calls a program of the
-// school.
+// school. A row of kind "campaign" asks the domain to go on with the many notices
+// of one.
 //
 // Rows are claimed, so any number of processes may run a Worker over one store.
 // Each kind, each webhook, and each key of App IO, is worked on its own: what
@@ -43,6 +44,8 @@ const (
 	kindApp     = "appio"
 	kindArchive = "aca"
 	kindWebhook = "webhook"
+	// kindCampaign asks to go on with what was begun on a campaign's notices.
+	kindCampaign = gateway.MessageCampaign
 )
 
 const (
@@ -147,7 +150,9 @@ func New(cfg Config) (*Worker, error) {
 		hooksHTTP: egress.Client(atOnce, cfg.AllowPrivate),
 		crowds:    []*crowd{newCrowd(kindWebhook)},
 	}
-	w.lanes = []*lane{{kind: kindEvent, wake: make(chan struct{}, 1)}, {kind: kindMail, wake: make(chan struct{}, 1)}}
+	for _, kind := range []string{kindEvent, kindMail, kindCampaign} {
+		w.lanes = append(w.lanes, &lane{kind: kind, wake: make(chan struct{}, 1)})
+	}
 	if cfg.Archive != nil {
 		w.lanes = append(w.lanes, &lane{kind: kindArchive, rests: true, wake: make(chan struct{}, 1)})
 	}
@@ -363,6 +368,8 @@ func (w *Worker) deliver(ctx context.Context, l *lane, m gateway.Claimed, leaseU
 		result, err = guard(w, m, func() (outcome, error) { return w.mirror(work, m.Message) })
 	case m.Kind == kindWebhook:
 		result, err = guard(w, m, func() (outcome, error) { return w.call(work, m) })
+	case m.Kind == kindCampaign:
+		next, err = guard(w, m, func() ([]gateway.Message, error) { return w.cfg.Service.ContinueCampaign(work, m.Payload) })
 	default:
 		err = errors.New("unknown kind of message")
 	}
@@ -380,6 +387,9 @@ func (w *Worker) deliver(ctx context.Context, l *lane, m gateway.Claimed, leaseU
 		}
 		w.cfg.Log.Log(end, level, "message parked: a person must look at it", "id", m.ID, "kind", m.Kind, "tries", m.Tries, "err", err)
 		err = w.cfg.Outbox.ParkMessage(end, m.ID, now)
+		if m.Kind == kindCampaign {
+			err = errors.Join(err, w.cfg.Service.GiveUpCampaign(end, m.Payload))
+		}
 	default:
 		result = retried
 		wait := w.wait(m.Tries)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -552,6 +553,60 @@ func TestSlowServer(t *testing.T) {
 	o.drain()
 	o.wantOutbox(kindMail, 0, 0)
 	o.wantCount(templateIssued, sent, 20)
+}
+
+// A campaign is gone on with, by whoever is there; what nobody could do ends where
+// its school sees it.
+func TestCampaignGoesOn(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	o := newOffice(gatewaytest.New(t))
+	for i := range 501 {
+		if err := o.PutPupil(ctx, gatewaytest.Operator, gateway.Pupil{School: gatewaytest.SchoolCode, ID: strconv.Itoa(i), Code: gatewaytest.PupilCode, FirstName: "Maria", LastName: "Rossi", Class: "3B"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish := func() gateway.Campaign {
+		c, err := o.CreateCampaign(ctx, gatewaytest.Operator, gatewaytest.SchoolCode, gateway.CampaignContent{
+			Kind: gateway.CampaignAssigned, Title: "Gita", Description: "Gita", Amount: 100, DueDate: "2026-12-31", Whole: true,
+		})
+		if err == nil {
+			c, err = o.PublishCampaign(ctx, gatewaytest.Operator, gatewaytest.SchoolCode, c.ID)
+		}
+		if err != nil || c.Work.State != gateway.WorkRunning {
+			t.Fatal(c.Work, err)
+		}
+		return c
+	}
+	look := func(c gateway.Campaign) gateway.Campaign {
+		c, err := o.Campaign(ctx, c.School, c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := publish()
+	for range maxTries { // of workers who died
+		if list, err := o.Store.ClaimMessages(ctx, kindCampaign, "", o.Now(), lease, batch); len(list) != 1 || err != nil {
+			t.Fatalf("claimed %d, %v", len(list), err)
+		}
+		o.Time.Advance(lease)
+	}
+	if _, err := o.Once(ctx); err != nil {
+		t.Fatal(err)
+	}
+	o.wantOutbox(kindCampaign, 0, 1)
+	if c := look(c); c.Work.State != gateway.WorkFailed || c.Work.Failure != "internal" {
+		t.Errorf("given up: %+v", c.Work)
+	}
+	c = publish()
+	if _, err := o.Once(ctx); err != nil {
+		t.Fatal(err)
+	}
+	o.wantOutbox(kindCampaign, 0, 1)
+	if c := look(c); c.Work.State != gateway.WorkDone || c.Totals.Notices != 501 {
+		t.Errorf("gone on with: %+v, %+v", c.Work, c.Totals)
+	}
 }
 
 func TestPoison(t *testing.T) {

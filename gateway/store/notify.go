@@ -3,10 +3,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nodogate/nodogate/gateway"
@@ -67,26 +65,15 @@ SELECT school, id, person_enc, language
 // zero when the debtor is none. A debtor who is not in the registry has nobody.
 func (db *DB) PayersOf(ctx context.Context, school gateway.SchoolCode, number iuv.Number) ([]gateway.Payer, gateway.Pupil, error) {
 	var payers []gateway.Payer
-	var pupils []gateway.Pupil
-	err := db.View(ctx, func(g gateway.Tx) error {
-		t := g.(*tx)
-		rows, err := t.sql.QueryContext(t.ctx, selectPupilsOfNotice, school, number.String())
-		if pupils, err = collectOpened(rows, err, t.scanPupil); err != nil {
-			return err
-		}
-		rows, err = t.sql.QueryContext(t.ctx, selectPayersOfNotice, school, number.String())
-		payers, err = collectOpened(rows, err, t.scanPayer)
+	var pupil gateway.Pupil
+	err := db.View(ctx, func(g gateway.Tx) (err error) {
+		payers, pupil, err = g.PayersOf(school, number)
 		return err
 	})
 	if err != nil {
 		return nil, gateway.Pupil{}, fmt.Errorf("payers of a notice: %w", err)
 	}
-	slices.SortFunc(payers, func(a, b gateway.Payer) int { return cmp.Compare(a.ID, b.ID) })
-	if len(pupils) == 0 {
-		return payers, gateway.Pupil{}, nil
-	}
-	// A school may have entered a pupil twice: the same one each time.
-	return payers, slices.MinFunc(pupils, func(a, b gateway.Pupil) int { return cmp.Compare(a.ID, b.ID) }), nil
+	return payers, pupil, nil
 }
 
 func (t *tx) scanPayer(r row) (opener[gateway.Payer], error) {

@@ -32,3 +32,23 @@ func (t *tx) MarkReminded(r gateway.Reminder, when time.Time) (bool, error) {
 	n, err := affected(t.sql.ExecContext(t.ctx, insertReminder, r.School, r.Number.String(), r.Due.String(), at(when)))
 	return n > 0, err
 }
+
+// The automatic one counts as well as the one that was asked for.
+const insertAskedReminder = `
+INSERT INTO asked_reminders (school, number, day, at)
+SELECT $1, $2, $3, $4
+ WHERE NOT EXISTS (SELECT 1 FROM reminders r WHERE r.school = $1 AND r.number = $2 AND r.at >= $5)
+    ON CONFLICT DO NOTHING`
+
+func (t *tx) MarkAskedReminder(ref gateway.NoticeRef, day gateway.Date, when time.Time) (bool, error) {
+	midnight := day.AddDays(-1).Deadline()
+	n, err := affected(t.sql.ExecContext(t.ctx, insertAskedReminder, ref.School, ref.Number.String(), day.String(), at(when), at(midnight)))
+	return n > 0, err
+}
+
+const selectAskedReminder = `SELECT EXISTS (SELECT 1 FROM asked_reminders WHERE school = $1 AND number = $2 AND day = $3)`
+
+func (t *tx) AskedReminder(ref gateway.NoticeRef, day gateway.Date) (asked bool, err error) {
+	err = t.sql.QueryRowContext(t.ctx, selectAskedReminder, ref.School, ref.Number.String(), day.String()).Scan(&asked)
+	return asked, err
+}

@@ -21,6 +21,13 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for CampaignChangeDeduction.
+const (
+	CampaignChangeDeductionEBis    CampaignChangeDeduction = "e-bis"
+	CampaignChangeDeductionEmpty   CampaignChangeDeduction = ""
+	CampaignChangeDeductionIOcties CampaignChangeDeduction = "i-octies"
+)
+
 // Defines values for CartState.
 const (
 	CartStateClosedExpired CartState = "closed_expired"
@@ -434,7 +441,7 @@ type Campaign struct {
 	Instalments    []CampaignInstalment `json:"instalments"`
 	Kind           string               `json:"kind"`
 	MinAmountCents int64                `json:"min_amount_cents"`
-	NeedsApproval  bool                 `json:"needs_approval"`
+	Progress       *CampaignProgress    `json:"progress"`
 
 	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
 	Recipients CampaignRecipients `json:"recipients"`
@@ -449,11 +456,27 @@ type Campaign struct {
 
 // CampaignChange defines model for CampaignChange.
 type CampaignChange struct {
-	AmountCents *int64              `json:"amount_cents,omitempty"`
-	Description *string             `json:"description,omitempty"`
-	DueDate     *openapi_types.Date `json:"due_date,omitempty"`
-	Recipients  *CampaignRecipients `json:"recipients,omitempty"`
-	Title       *string             `json:"title,omitempty"`
+	AmountCents *int64 `json:"amount_cents,omitempty"`
+
+	// Deduction Empty for none.
+	Deduction      *CampaignChangeDeduction `json:"deduction,omitempty"`
+	Description    *string                  `json:"description,omitempty"`
+	DueDate        *openapi_types.Date      `json:"due_date,omitempty"`
+	FreeAmount     *bool                    `json:"free_amount,omitempty"`
+	Instalments    *[]CampaignInstalment    `json:"instalments,omitempty"`
+	MinAmountCents *int64                   `json:"min_amount_cents,omitempty"`
+	Recipients     *CampaignRecipients      `json:"recipients,omitempty"`
+	Taxonomy       *string                  `json:"taxonomy,omitempty"`
+	Title          *string                  `json:"title,omitempty"`
+}
+
+// CampaignChangeDeduction Empty for none.
+type CampaignChangeDeduction string
+
+// CampaignClosing defines model for CampaignClosing.
+type CampaignClosing struct {
+	// CancelUnpaid Cancel what is unpaid.
+	CancelUnpaid *bool `json:"cancel_unpaid,omitempty"`
 }
 
 // CampaignInstalment defines model for CampaignInstalment.
@@ -469,11 +492,48 @@ type CampaignPage struct {
 	NextCursor *TextOrNull `json:"next_cursor"`
 }
 
+// CampaignProgress The last work on the campaign's notices: publish, change, close or remind.
+type CampaignProgress struct {
+	// Acted Of those done: issued, changed, cancelled, reminded of.
+	Acted   int         `json:"acted"`
+	Done    int         `json:"done"`
+	Failure *TextOrNull `json:"failure"`
+
+	// Reasons Why notices were left as they are.
+	Reasons SkippedNotices `json:"reasons"`
+
+	// Skipped Of those done: left as they are.
+	Skipped int `json:"skipped"`
+
+	// SkippedNotices The first hundred numbers of those skipped.
+	SkippedNotices []string `json:"skipped_notices"`
+
+	// State running, done, or failed: then ask again, it goes on where it stopped.
+	State string `json:"state"`
+	Task  string `json:"task"`
+
+	// Total Recipients where it is published, unpaid notices else.
+	Total int `json:"total"`
+}
+
 // CampaignRecipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
 type CampaignRecipients struct {
 	All     *bool     `json:"all,omitempty"`
 	Classes *[]string `json:"classes,omitempty"`
 	Pupils  *[]string `json:"pupils,omitempty"`
+}
+
+// CampaignReminders defines model for CampaignReminders.
+type CampaignReminders struct {
+	// Queued Notices whose payers get a mail.
+	Queued int `json:"queued"`
+
+	// Reasons Why notices were left as they are.
+	Reasons SkippedNotices `json:"reasons"`
+	Skipped int            `json:"skipped"`
+
+	// State running or done.
+	State string `json:"state"`
 }
 
 // CampaignTotals Notices that are not cancelled. A plan counts as its instalments, until its single option is paid.
@@ -776,9 +836,6 @@ type NewCampaign struct {
 	// MinAmountCents The least that is taken where the amount is free.
 	MinAmountCents *int64 `json:"min_amount_cents,omitempty"`
 
-	// NeedsApproval Another client has to approve it before it can be published.
-	NeedsApproval *bool `json:"needs_approval,omitempty"`
-
 	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
 	Recipients *CampaignRecipients `json:"recipients,omitempty"`
 
@@ -1023,6 +1080,9 @@ type NewSchool struct {
 
 	// Taxonomy The taxonomy code of notices that name none, for example 9/0801100AP/.
 	Taxonomy *string `json:"taxonomy,omitempty"`
+
+	// Town Where it is, for who searches it: at most 80 characters.
+	Town *string `json:"town,omitempty"`
 }
 
 // NewTransfer defines model for NewTransfer.
@@ -1426,39 +1486,45 @@ type RegistryPayerRelation string
 
 // School defines model for School.
 type School struct {
-	Broker              string      `json:"broker"`
-	Cbill               *TextOrNull `json:"cbill"`
-	CreatedAt           time.Time   `json:"created_at"`
-	FiscalCode          string      `json:"fiscal_code"`
-	HelpText            *TextOrNull `json:"help_text"`
-	Iban                string      `json:"iban"`
-	MechanographicCode  *TextOrNull `json:"mechanographic_code"`
-	Name                string      `json:"name"`
-	PostalAccount       *TextOrNull `json:"postal_account"`
-	PostalAuthorization *TextOrNull `json:"postal_authorization"`
-	PostalHolder        *TextOrNull `json:"postal_holder"`
-	PostalIban          *TextOrNull `json:"postal_iban"`
-	SegregationCode     string      `json:"segregation_code"`
-	Station             string      `json:"station"`
-	Taxonomy            string      `json:"taxonomy"`
-	Version             int64       `json:"version"`
+	Broker                string      `json:"broker"`
+	CampaignsNeedApproval bool        `json:"campaigns_need_approval"`
+	Cbill                 *TextOrNull `json:"cbill"`
+	CreatedAt             time.Time   `json:"created_at"`
+	FiscalCode            string      `json:"fiscal_code"`
+	HelpText              *TextOrNull `json:"help_text"`
+	Iban                  string      `json:"iban"`
+	MechanographicCode    *TextOrNull `json:"mechanographic_code"`
+	Name                  string      `json:"name"`
+	PostalAccount         *TextOrNull `json:"postal_account"`
+	PostalAuthorization   *TextOrNull `json:"postal_authorization"`
+	PostalHolder          *TextOrNull `json:"postal_holder"`
+	PostalIban            *TextOrNull `json:"postal_iban"`
+	SegregationCode       string      `json:"segregation_code"`
+	Station               string      `json:"station"`
+	Taxonomy              string      `json:"taxonomy"`
+	Town                  *TextOrNull `json:"town"`
+	Version               int64       `json:"version"`
 }
 
 // SchoolChange defines model for SchoolChange.
 type SchoolChange struct {
-	Broker              *string `json:"broker,omitempty"`
-	Cbill               *string `json:"cbill,omitempty"`
-	HelpText            *string `json:"help_text,omitempty"`
-	Iban                *string `json:"iban,omitempty"`
-	MechanographicCode  *string `json:"mechanographic_code,omitempty"`
-	Name                *string `json:"name,omitempty"`
-	PostalAccount       *string `json:"postal_account,omitempty"`
-	PostalAuthorization *string `json:"postal_authorization,omitempty"`
-	PostalHolder        *string `json:"postal_holder,omitempty"`
-	PostalIban          *string `json:"postal_iban,omitempty"`
-	SegregationCode     *string `json:"segregation_code,omitempty"`
-	Station             *string `json:"station,omitempty"`
-	Taxonomy            *string `json:"taxonomy,omitempty"`
+	Broker *string `json:"broker,omitempty"`
+
+	// CampaignsNeedApproval A campaign has to be approved by another client than the one that drafted it before it can be published.
+	CampaignsNeedApproval *bool   `json:"campaigns_need_approval,omitempty"`
+	Cbill                 *string `json:"cbill,omitempty"`
+	HelpText              *string `json:"help_text,omitempty"`
+	Iban                  *string `json:"iban,omitempty"`
+	MechanographicCode    *string `json:"mechanographic_code,omitempty"`
+	Name                  *string `json:"name,omitempty"`
+	PostalAccount         *string `json:"postal_account,omitempty"`
+	PostalAuthorization   *string `json:"postal_authorization,omitempty"`
+	PostalHolder          *string `json:"postal_holder,omitempty"`
+	PostalIban            *string `json:"postal_iban,omitempty"`
+	SegregationCode       *string `json:"segregation_code,omitempty"`
+	Station               *string `json:"station,omitempty"`
+	Taxonomy              *string `json:"taxonomy,omitempty"`
+	Town                  *string `json:"town,omitempty"`
 }
 
 // SchoolPage defines model for SchoolPage.
@@ -1471,6 +1537,21 @@ type SchoolPage struct {
 type Seal struct {
 	Hash     string `json:"hash"`
 	Sequence int64  `json:"sequence"`
+}
+
+// SkippedNotices Why notices were left as they are.
+type SkippedNotices struct {
+	// Expired They cannot be paid any more: move the due date first.
+	Expired int `json:"expired"`
+
+	// InPayment A payer holds them at this moment.
+	InPayment int `json:"in_payment"`
+
+	// RemindedToday They were reminded of today.
+	RemindedToday int `json:"reminded_today"`
+
+	// Unreachable None of their payers has an e-mail address, or wants mails: give them a print.
+	Unreachable int `json:"unreachable"`
 }
 
 // Stamp A revenue stamp (marca da bollo digitale) in place of a credit; the transfer has no iban then. It can be paid online only.
@@ -1706,9 +1787,6 @@ type ApproveCampaignParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// CloseCampaignJSONBody defines parameters for CloseCampaign.
-type CloseCampaignJSONBody = map[string]interface{}
-
 // CloseCampaignParams defines parameters for CloseCampaign.
 type CloseCampaignParams struct {
 	// IdempotencyKey A key of your making; see above.
@@ -1720,6 +1798,15 @@ type PublishCampaignJSONBody = map[string]interface{}
 
 // PublishCampaignParams defines parameters for PublishCampaign.
 type PublishCampaignParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemindCampaignJSONBody defines parameters for RemindCampaign.
+type RemindCampaignJSONBody = map[string]interface{}
+
+// RemindCampaignParams defines parameters for RemindCampaign.
+type RemindCampaignParams struct {
 	// IdempotencyKey A key of your making; see above.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2128,10 +2215,13 @@ type ChangeCampaignJSONRequestBody = CampaignChange
 type ApproveCampaignJSONRequestBody = ApproveCampaignJSONBody
 
 // CloseCampaignJSONRequestBody defines body for CloseCampaign for application/json ContentType.
-type CloseCampaignJSONRequestBody = CloseCampaignJSONBody
+type CloseCampaignJSONRequestBody = CampaignClosing
 
 // PublishCampaignJSONRequestBody defines body for PublishCampaign for application/json ContentType.
 type PublishCampaignJSONRequestBody = PublishCampaignJSONBody
+
+// RemindCampaignJSONRequestBody defines body for RemindCampaign for application/json ContentType.
+type RemindCampaignJSONRequestBody = RemindCampaignJSONBody
 
 // PutDelegateJSONRequestBody defines body for PutDelegate for application/json ContentType.
 type PutDelegateJSONRequestBody = NewDelegate
@@ -2433,18 +2523,22 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/schools/{cf}/campaigns/{id} (the `GetCampaign` operationId).
 	GetCampaign(ctx context.Context, cf SchoolCode, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ChangeCampaignWithBody Change a draft
+	// ChangeCampaignWithBody Change a campaign
 	//
-	// Scope campaigns:write. Only a draft (409 campaign_state). What is left out stays.
+	// Scope campaigns:write. What is left out stays. One that was approved is a draft again, and has to be approved anew.
+	//
+	// Of a published one the title, the description and later due dates can be changed, of its instalments later ones too; its unpaid notices follow, but those that a payer holds (progress counts them; send the same again). A notice that was given a later date of its own keeps it. Amounts and recipients stay (409 campaign_published): close it and make another. While its notices are being worked on it is 409 campaign_busy; a closed one is final (409 campaign_state).
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /api/v1/schools/{cf}/campaigns/{id} (the `ChangeCampaign` operationId).
 	ChangeCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *ChangeCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ChangeCampaign Change a draft
+	// ChangeCampaign Change a campaign
 	//
-	// Scope campaigns:write. Only a draft (409 campaign_state). What is left out stays.
+	// Scope campaigns:write. What is left out stays. One that was approved is a draft again, and has to be approved anew.
+	//
+	// Of a published one the title, the description and later due dates can be changed, of its instalments later ones too; its unpaid notices follow, but those that a payer holds (progress counts them; send the same again). A notice that was given a later date of its own keeps it. Amounts and recipients stay (409 campaign_published): close it and make another. While its notices are being worked on it is 409 campaign_busy; a closed one is final (409 campaign_state).
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2471,7 +2565,7 @@ type ClientInterface interface {
 
 	// CloseCampaignWithBody Close a campaign
 	//
-	// Scope campaigns:write. It takes no more gifts and issues no more notices; those that are unpaid stay payable. Closing again changes nothing.
+	// Scope campaigns:write. It takes no more gifts and issues no more notices. Those that are unpaid stay payable, or with cancel_unpaid are cancelled, but those that a payer holds at this moment: progress counts and names them; close again, with a new key, when their payments have ended. Where they are many the answer is 202 and the rest is cancelled behind it. Closing again without cancel_unpaid changes nothing.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2480,7 +2574,7 @@ type ClientInterface interface {
 
 	// CloseCampaign Close a campaign
 	//
-	// Scope campaigns:write. It takes no more gifts and issues no more notices; those that are unpaid stay payable. Closing again changes nothing.
+	// Scope campaigns:write. It takes no more gifts and issues no more notices. Those that are unpaid stay payable, or with cancel_unpaid are cancelled, but those that a payer holds at this moment: progress counts and names them; close again, with a new key, when their payments have ended. Where they are many the answer is 202 and the rest is cancelled behind it. Closing again without cancel_unpaid changes nothing.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2489,7 +2583,7 @@ type ClientInterface interface {
 
 	// PublishCampaignWithBody Publish a campaign
 	//
-	// Scope campaigns:write. Issues a notice to each recipient, all or none, or opens the contribution. Publishing again issues the notices of pupils who came since, and only those. One with needs_approval has to be approved before (409 campaign_waiting).
+	// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2498,12 +2592,30 @@ type ClientInterface interface {
 
 	// PublishCampaign Publish a campaign
 	//
-	// Scope campaigns:write. Issues a notice to each recipient, all or none, or opens the contribution. Publishing again issues the notices of pupils who came since, and only those. One with needs_approval has to be approved before (409 campaign_waiting).
+	// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
 	PublishCampaign(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, body PublishCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemindCampaignWithBody Remind of what is unpaid
+	//
+	// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
+	RemindCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemindCampaign Remind of what is unpaid
+	//
+	// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
+	RemindCampaign(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListDelegates List the delegates of a class
 	//
@@ -3418,9 +3530,11 @@ func (c *Client) GetCampaign(ctx context.Context, cf SchoolCode, id string, reqE
 	return c.Client.Do(req)
 }
 
-// ChangeCampaignWithBody Change a draft
+// ChangeCampaignWithBody Change a campaign
 //
-// Scope campaigns:write. Only a draft (409 campaign_state). What is left out stays.
+// Scope campaigns:write. What is left out stays. One that was approved is a draft again, and has to be approved anew.
+//
+// Of a published one the title, the description and later due dates can be changed, of its instalments later ones too; its unpaid notices follow, but those that a payer holds (progress counts them; send the same again). A notice that was given a later date of its own keeps it. Amounts and recipients stay (409 campaign_published): close it and make another. While its notices are being worked on it is 409 campaign_busy; a closed one is final (409 campaign_state).
 //
 // Takes any type of body and a specified content type.
 //
@@ -3437,9 +3551,11 @@ func (c *Client) ChangeCampaignWithBody(ctx context.Context, cf SchoolCode, id s
 	return c.Client.Do(req)
 }
 
-// ChangeCampaign Change a draft
+// ChangeCampaign Change a campaign
 //
-// Scope campaigns:write. Only a draft (409 campaign_state). What is left out stays.
+// Scope campaigns:write. What is left out stays. One that was approved is a draft again, and has to be approved anew.
+//
+// Of a published one the title, the description and later due dates can be changed, of its instalments later ones too; its unpaid notices follow, but those that a payer holds (progress counts them; send the same again). A notice that was given a later date of its own keeps it. Amounts and recipients stay (409 campaign_published): close it and make another. While its notices are being worked on it is 409 campaign_busy; a closed one is final (409 campaign_state).
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3496,7 +3612,7 @@ func (c *Client) ApproveCampaign(ctx context.Context, cf SchoolCode, id string, 
 
 // CloseCampaignWithBody Close a campaign
 //
-// Scope campaigns:write. It takes no more gifts and issues no more notices; those that are unpaid stay payable. Closing again changes nothing.
+// Scope campaigns:write. It takes no more gifts and issues no more notices. Those that are unpaid stay payable, or with cancel_unpaid are cancelled, but those that a payer holds at this moment: progress counts and names them; close again, with a new key, when their payments have ended. Where they are many the answer is 202 and the rest is cancelled behind it. Closing again without cancel_unpaid changes nothing.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3515,7 +3631,7 @@ func (c *Client) CloseCampaignWithBody(ctx context.Context, cf SchoolCode, id st
 
 // CloseCampaign Close a campaign
 //
-// Scope campaigns:write. It takes no more gifts and issues no more notices; those that are unpaid stay payable. Closing again changes nothing.
+// Scope campaigns:write. It takes no more gifts and issues no more notices. Those that are unpaid stay payable, or with cancel_unpaid are cancelled, but those that a payer holds at this moment: progress counts and names them; close again, with a new key, when their payments have ended. Where they are many the answer is 202 and the rest is cancelled behind it. Closing again without cancel_unpaid changes nothing.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3534,7 +3650,7 @@ func (c *Client) CloseCampaign(ctx context.Context, cf SchoolCode, id string, pa
 
 // PublishCampaignWithBody Publish a campaign
 //
-// Scope campaigns:write. Issues a notice to each recipient, all or none, or opens the contribution. Publishing again issues the notices of pupils who came since, and only those. One with needs_approval has to be approved before (409 campaign_waiting).
+// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 //
 // Takes any type of body and a specified content type.
 //
@@ -3553,13 +3669,51 @@ func (c *Client) PublishCampaignWithBody(ctx context.Context, cf SchoolCode, id 
 
 // PublishCampaign Publish a campaign
 //
-// Scope campaigns:write. Issues a notice to each recipient, all or none, or opens the contribution. Publishing again issues the notices of pupils who came since, and only those. One with needs_approval has to be approved before (409 campaign_waiting).
+// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
 func (c *Client) PublishCampaign(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, body PublishCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPublishCampaignRequest(c.Server, cf, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemindCampaignWithBody Remind of what is unpaid
+//
+// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
+func (c *Client) RemindCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemindCampaignRequestWithBody(c.Server, cf, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemindCampaign Remind of what is unpaid
+//
+// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
+func (c *Client) RemindCampaign(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemindCampaignRequest(c.Server, cf, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5933,6 +6087,73 @@ func NewPublishCampaignRequestWithBody(server string, cf SchoolCode, id string, 
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/schools/%s/campaigns/%s/publish", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewRemindCampaignRequest calls the generic RemindCampaign builder with application/json body
+func NewRemindCampaignRequest(server string, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRemindCampaignRequestWithBody(server, cf, id, params, "application/json", bodyReader)
+}
+
+// NewRemindCampaignRequestWithBody constructs an http.Request for the RemindCampaign method, with any body, and a specified content type
+func NewRemindCampaignRequestWithBody(server string, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cf", cf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/schools/%s/campaigns/%s/reminders", pathParam0, pathParam1)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -9545,18 +9766,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/schools/{cf}/campaigns/{id} (the `GetCampaign` operationId).
 	GetCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, reqEditors ...RequestEditorFn) (*GetCampaignResponse, error)
 
-	// ChangeCampaignWithBodyWithResponse Change a draft
+	// ChangeCampaignWithBodyWithResponse Change a campaign
 	//
-	// Scope campaigns:write. Only a draft (409 campaign_state). What is left out stays.
+	// Scope campaigns:write. What is left out stays. One that was approved is a draft again, and has to be approved anew.
+	//
+	// Of a published one the title, the description and later due dates can be changed, of its instalments later ones too; its unpaid notices follow, but those that a payer holds (progress counts them; send the same again). A notice that was given a later date of its own keeps it. Amounts and recipients stay (409 campaign_published): close it and make another. While its notices are being worked on it is 409 campaign_busy; a closed one is final (409 campaign_state).
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /api/v1/schools/{cf}/campaigns/{id} (the `ChangeCampaign` operationId).
 	ChangeCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *ChangeCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeCampaignResponse, error)
 
-	// ChangeCampaignWithResponse Change a draft
+	// ChangeCampaignWithResponse Change a campaign
 	//
-	// Scope campaigns:write. Only a draft (409 campaign_state). What is left out stays.
+	// Scope campaigns:write. What is left out stays. One that was approved is a draft again, and has to be approved anew.
+	//
+	// Of a published one the title, the description and later due dates can be changed, of its instalments later ones too; its unpaid notices follow, but those that a payer holds (progress counts them; send the same again). A notice that was given a later date of its own keeps it. Amounts and recipients stay (409 campaign_published): close it and make another. While its notices are being worked on it is 409 campaign_busy; a closed one is final (409 campaign_state).
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9583,7 +9808,7 @@ type ClientWithResponsesInterface interface {
 
 	// CloseCampaignWithBodyWithResponse Close a campaign
 	//
-	// Scope campaigns:write. It takes no more gifts and issues no more notices; those that are unpaid stay payable. Closing again changes nothing.
+	// Scope campaigns:write. It takes no more gifts and issues no more notices. Those that are unpaid stay payable, or with cancel_unpaid are cancelled, but those that a payer holds at this moment: progress counts and names them; close again, with a new key, when their payments have ended. Where they are many the answer is 202 and the rest is cancelled behind it. Closing again without cancel_unpaid changes nothing.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9592,7 +9817,7 @@ type ClientWithResponsesInterface interface {
 
 	// CloseCampaignWithResponse Close a campaign
 	//
-	// Scope campaigns:write. It takes no more gifts and issues no more notices; those that are unpaid stay payable. Closing again changes nothing.
+	// Scope campaigns:write. It takes no more gifts and issues no more notices. Those that are unpaid stay payable, or with cancel_unpaid are cancelled, but those that a payer holds at this moment: progress counts and names them; close again, with a new key, when their payments have ended. Where they are many the answer is 202 and the rest is cancelled behind it. Closing again without cancel_unpaid changes nothing.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9601,7 +9826,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishCampaignWithBodyWithResponse Publish a campaign
 	//
-	// Scope campaigns:write. Issues a notice to each recipient, all or none, or opens the contribution. Publishing again issues the notices of pupils who came since, and only those. One with needs_approval has to be approved before (409 campaign_waiting).
+	// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9610,12 +9835,30 @@ type ClientWithResponsesInterface interface {
 
 	// PublishCampaignWithResponse Publish a campaign
 	//
-	// Scope campaigns:write. Issues a notice to each recipient, all or none, or opens the contribution. Publishing again issues the notices of pupils who came since, and only those. One with needs_approval has to be approved before (409 campaign_waiting).
+	// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
 	PublishCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, body PublishCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishCampaignResponse, error)
+
+	// RemindCampaignWithBodyWithResponse Remind of what is unpaid
+	//
+	// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
+	RemindCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error)
+
+	// RemindCampaignWithResponse Remind of what is unpaid
+	//
+	// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
+	RemindCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error)
 
 	// ListDelegatesWithResponse List the delegates of a class
 	//
@@ -10777,15 +11020,25 @@ type CloseCampaignResponse200Headers struct {
 	ETag string
 }
 
+// CloseCampaignResponse202Headers the declared response headers of an HTTP 202 response for CloseCampaign
+type CloseCampaignResponse202Headers struct {
+	ETag     string
+	Location string
+}
+
 type CloseCampaignResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Campaign
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Campaign
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *CloseCampaignResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CloseCampaignResponse202Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -10809,15 +11062,25 @@ type PublishCampaignResponse200Headers struct {
 	ETag string
 }
 
+// PublishCampaignResponse202Headers the declared response headers of an HTTP 202 response for PublishCampaign
+type PublishCampaignResponse202Headers struct {
+	ETag     string
+	Location string
+}
+
 type PublishCampaignResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Campaign
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Campaign
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PublishCampaignResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *PublishCampaignResponse202Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -10830,6 +11093,40 @@ func (r PublishCampaignResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r PublishCampaignResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RemindCampaignResponse202Headers the declared response headers of an HTTP 202 response for RemindCampaign
+type RemindCampaignResponse202Headers struct {
+	Location string
+}
+
+type RemindCampaignResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CampaignReminders
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *CampaignReminders
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *RemindCampaignResponse202Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r RemindCampaignResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemindCampaignResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12523,9 +12820,11 @@ func (c *ClientWithResponses) GetCampaignWithResponse(ctx context.Context, cf Sc
 	return ParseGetCampaignResponse(rsp)
 }
 
-// ChangeCampaignWithBodyWithResponse Change a draft
+// ChangeCampaignWithBodyWithResponse Change a campaign
 //
-// Scope campaigns:write. Only a draft (409 campaign_state). What is left out stays.
+// Scope campaigns:write. What is left out stays. One that was approved is a draft again, and has to be approved anew.
+//
+// Of a published one the title, the description and later due dates can be changed, of its instalments later ones too; its unpaid notices follow, but those that a payer holds (progress counts them; send the same again). A notice that was given a later date of its own keeps it. Amounts and recipients stay (409 campaign_published): close it and make another. While its notices are being worked on it is 409 campaign_busy; a closed one is final (409 campaign_state).
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12538,9 +12837,11 @@ func (c *ClientWithResponses) ChangeCampaignWithBodyWithResponse(ctx context.Con
 	return ParseChangeCampaignResponse(rsp)
 }
 
-// ChangeCampaignWithResponse Change a draft
+// ChangeCampaignWithResponse Change a campaign
 //
-// Scope campaigns:write. Only a draft (409 campaign_state). What is left out stays.
+// Scope campaigns:write. What is left out stays. One that was approved is a draft again, and has to be approved anew.
+//
+// Of a published one the title, the description and later due dates can be changed, of its instalments later ones too; its unpaid notices follow, but those that a payer holds (progress counts them; send the same again). A notice that was given a later date of its own keeps it. Amounts and recipients stay (409 campaign_published): close it and make another. While its notices are being worked on it is 409 campaign_busy; a closed one is final (409 campaign_state).
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12585,7 +12886,7 @@ func (c *ClientWithResponses) ApproveCampaignWithResponse(ctx context.Context, c
 
 // CloseCampaignWithBodyWithResponse Close a campaign
 //
-// Scope campaigns:write. It takes no more gifts and issues no more notices; those that are unpaid stay payable. Closing again changes nothing.
+// Scope campaigns:write. It takes no more gifts and issues no more notices. Those that are unpaid stay payable, or with cancel_unpaid are cancelled, but those that a payer holds at this moment: progress counts and names them; close again, with a new key, when their payments have ended. Where they are many the answer is 202 and the rest is cancelled behind it. Closing again without cancel_unpaid changes nothing.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12600,7 +12901,7 @@ func (c *ClientWithResponses) CloseCampaignWithBodyWithResponse(ctx context.Cont
 
 // CloseCampaignWithResponse Close a campaign
 //
-// Scope campaigns:write. It takes no more gifts and issues no more notices; those that are unpaid stay payable. Closing again changes nothing.
+// Scope campaigns:write. It takes no more gifts and issues no more notices. Those that are unpaid stay payable, or with cancel_unpaid are cancelled, but those that a payer holds at this moment: progress counts and names them; close again, with a new key, when their payments have ended. Where they are many the answer is 202 and the rest is cancelled behind it. Closing again without cancel_unpaid changes nothing.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12615,7 +12916,7 @@ func (c *ClientWithResponses) CloseCampaignWithResponse(ctx context.Context, cf 
 
 // PublishCampaignWithBodyWithResponse Publish a campaign
 //
-// Scope campaigns:write. Issues a notice to each recipient, all or none, or opens the contribution. Publishing again issues the notices of pupils who came since, and only those. One with needs_approval has to be approved before (409 campaign_waiting).
+// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12630,7 +12931,7 @@ func (c *ClientWithResponses) PublishCampaignWithBodyWithResponse(ctx context.Co
 
 // PublishCampaignWithResponse Publish a campaign
 //
-// Scope campaigns:write. Issues a notice to each recipient, all or none, or opens the contribution. Publishing again issues the notices of pupils who came since, and only those. One with needs_approval has to be approved before (409 campaign_waiting).
+// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12641,6 +12942,36 @@ func (c *ClientWithResponses) PublishCampaignWithResponse(ctx context.Context, c
 		return nil, err
 	}
 	return ParsePublishCampaignResponse(rsp)
+}
+
+// RemindCampaignWithBodyWithResponse Remind of what is unpaid
+//
+// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
+func (c *ClientWithResponses) RemindCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error) {
+	rsp, err := c.RemindCampaignWithBody(ctx, cf, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemindCampaignResponse(rsp)
+}
+
+// RemindCampaignWithResponse Remind of what is unpaid
+//
+// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
+func (c *ClientWithResponses) RemindCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error) {
+	rsp, err := c.RemindCampaign(ctx, cf, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemindCampaignResponse(rsp)
 }
 
 // ListDelegatesWithResponse List the delegates of a class
@@ -14436,6 +14767,13 @@ func ParseCloseCampaignResponse(rsp *http.Response) (*CloseCampaignResponse, err
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Campaign
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14456,6 +14794,23 @@ func ParseCloseCampaignResponse(rsp *http.Response) (*CloseCampaignResponse, err
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers CloseCampaignResponse202Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
 	}
 
 	return response, nil
@@ -14482,6 +14837,13 @@ func ParsePublishCampaignResponse(rsp *http.Response) (*PublishCampaignResponse,
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Campaign
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14502,6 +14864,76 @@ func ParsePublishCampaignResponse(rsp *http.Response) (*PublishCampaignResponse,
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers PublishCampaignResponse202Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemindCampaignResponse parses an HTTP response from a RemindCampaignWithResponse call
+func ParseRemindCampaignResponse(rsp *http.Response) (*RemindCampaignResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemindCampaignResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CampaignReminders
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest CampaignReminders
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers RemindCampaignResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
 	}
 
 	return response, nil

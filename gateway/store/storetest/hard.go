@@ -489,6 +489,7 @@ func fill(w world) {
 			tx.InsertInvitation(gateway.Invitation{School: schoolA, Payer: "y-1", By: user, CreatedAt: Now(), ExpiresAt: Now()}),
 			tx.InsertToken(token("k-1", n)), tx.InsertContribution(contribution("c-1", "A0001")),
 			tx.InsertCampaign(campaign("c-1")),
+			firstError(tx.MarkAskedReminder(refs(9)[0], gateway.DateIn(Now()), Now())),
 			func() error {
 				_, err := tx.InsertInbox(gateway.PSPEvent{PSP: "BANK", ID: "e-1", Attempt: "a-1", Raw: []byte("Mario Rossi")}, Now())
 				return err

@@ -60,6 +60,8 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Tokens", tokens},
 		{"Contributions", contributions},
 		{"Campaigns", campaigns},
+		{"CampaignUnpaid", campaignUnpaid},
+		{"AskedReminders", askedReminders},
 		{"Inbox", inbox},
 		{"Archive", archive},
 		{"Webhooks", webhooks},
@@ -900,6 +902,20 @@ func contributions(w world) {
 		}
 		_, err = tx.LockContribution("A0002")
 		w.wants("LockContribution of none", err, gateway.ErrNotFound)
+		return nil
+	})
+	w.update(func(tx gateway.Tx) error {
+		c.Description, c.DueDate, c.Version = "Per la palestra", gateway.Date{Year: 2027, Month: time.June, Day: 30}, c.Version+1
+		if err := tx.ChangeContribution(schoolB, c.ID, "x", c.DueDate); err != nil { // another school's
+			return err
+		}
+		if err := tx.ChangeContribution(schoolA, c.ID, c.Description, c.DueDate); err != nil {
+			return err
+		}
+		got, err := tx.LockContribution("A0001")
+		if err != nil || got != c {
+			w.Errorf("LockContribution after ChangeContribution = %+v, %v; want %+v", got, err, c)
+		}
 		return nil
 	})
 }
