@@ -203,11 +203,13 @@ func (t *tx) EndDelegation(school gateway.SchoolCode, class, payer string, by ga
 	return t.forgetPayer(school, payer)
 }
 
+// DISTINCT keeps SQLite from beginning with all payers of the school.
 const selectDelegations = `
-SELECT d.class, d.since, d.by_kind, d.by_name, y.school, y.id, y.person_enc, y.language
-  FROM delegates d
-  JOIN payers y ON y.school = d.school AND y.id = d.payer
- WHERE d.school = $1 AND d.class = $2 AND d.ended_at IS NULL
+SELECT f.class, f.since, f.by_kind, f.by_name, y.school, y.id, y.person_enc, y.language
+  FROM (SELECT DISTINCT school, class, payer, since, by_kind, by_name
+          FROM delegates
+         WHERE school = $1 AND class = $2 AND ended_at IS NULL) AS f
+  JOIN payers y ON y.school = f.school AND y.id = f.payer
  ORDER BY y.id`
 
 func (t *tx) Delegations(school gateway.SchoolCode, class string) ([]gateway.Delegation, error) {
@@ -223,13 +225,17 @@ func (t *tx) Delegations(school gateway.SchoolCode, class string) ([]gateway.Del
 	})
 }
 
+// The classes are found first: a join of all would have SQLite begin with all
+// notices of the school.
 const selectClassNotices = `
 SELECT n.school, s.name, n.class, n.debtor_enc, n.description, n.amount_cents, n.due_date, n.payable_after_due, n.state, n.campaign
-  FROM payers y
-  JOIN delegates d ON d.school = y.school AND d.payer = y.id AND d.ended_at IS NULL AND d.since >= $2
-  JOIN notices n ON n.school = d.school AND n.class = d.class AND n.created_at >= $2
-  JOIN schools s ON s.code = n.school
- WHERE y.code_hash = $1 AND n.state <> 'draft'
+  FROM (SELECT DISTINCT d.school AS school, d.class AS class
+          FROM payers y
+          JOIN delegates d ON d.school = y.school AND d.payer = y.id AND d.ended_at IS NULL AND d.since >= $2
+         WHERE y.code_hash = $1) AS f
+  JOIN notices n ON n.school = f.school AND n.class = f.class AND n.created_at >= $2
+  JOIN schools s ON s.code = f.school
+ WHERE n.state <> 'draft'
  ORDER BY n.seq DESC
  LIMIT $3`
 

@@ -437,7 +437,13 @@ func (t *tx) noticesWhere(school gateway.SchoolCode, f gateway.NoticeFilter) (w 
 	if f.Before > 0 {
 		w.and("n.seq < ?", f.Before)
 	}
-	w.then("ORDER BY n.seq DESC")
+	if f.Plan == "" {
+		w.then("ORDER BY n.seq DESC")
+	} else {
+		// A plan is few notices. The sign keeps SQLite, which knows no numbers of a new
+		// database, from reading all of the school's in this order.
+		w.then("ORDER BY +n.seq DESC")
+	}
 	if f.Limit > 0 {
 		w.then("LIMIT ?", f.Limit)
 	}

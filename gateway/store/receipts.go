@@ -99,7 +99,12 @@ func (t *tx) ReceiptByKey(school gateway.SchoolCode, creditor, reference, receip
 }
 
 func (t *tx) Receipts(school gateway.SchoolCode, f gateway.ReceiptFilter) ([]gateway.Receipt, error) {
-	var w where
+	w := receiptsWhere(school, f)
+	rows, err := t.sql.QueryContext(t.ctx, selectReceipt+fromReceipts+w.text.String(), w.args...)
+	return collectOpened(rows, err, func(r row) (opener[gateway.Receipt], error) { return t.scanReceipt(r) })
+}
+
+func receiptsWhere(school gateway.SchoolCode, f gateway.ReceiptFilter) (w where) {
 	w.and("r.school = ?", school)
 	if !f.Notice.IsZero() {
 		w.and("r.number = ?", f.Notice.String())
@@ -120,12 +125,15 @@ func (t *tx) Receipts(school gateway.SchoolCode, f gateway.ReceiptFilter) ([]gat
 	if f.Before > 0 {
 		w.and("r.seq < ?", f.Before)
 	}
-	w.then("ORDER BY r.seq DESC")
+	if f.Anomaly == "any" {
+		w.then("ORDER BY +r.seq DESC") // as with a plan's notices: anomalies are few
+	} else {
+		w.then("ORDER BY r.seq DESC")
+	}
 	if f.Limit > 0 {
 		w.then("LIMIT ?", f.Limit)
 	}
-	rows, err := t.sql.QueryContext(t.ctx, selectReceipt+fromReceipts+w.text.String(), w.args...)
-	return collectOpened(rows, err, func(r row) (opener[gateway.Receipt], error) { return t.scanReceipt(r) })
+	return w
 }
 
 const selectReceiptsByID = selectReceipt + fromReceipts + ` WHERE r.school = $1 AND r.id %s`

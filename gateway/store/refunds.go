@@ -88,7 +88,12 @@ func (t *tx) Refund(school gateway.SchoolCode, id string) (gateway.Refund, error
 }
 
 func (t *tx) Refunds(school gateway.SchoolCode, f gateway.RefundFilter) ([]gateway.Refund, error) {
-	var w where
+	w := refundsWhere(school, f)
+	rows, err := t.sql.QueryContext(t.ctx, selectRefund+w.text.String(), w.args...)
+	return collectOpened(rows, err, t.scanRefund)
+}
+
+func refundsWhere(school gateway.SchoolCode, f gateway.RefundFilter) (w where) {
 	w.and("f.school = ?", school)
 	if f.State != "" {
 		w.and("f.state = ?", f.State)
@@ -103,8 +108,7 @@ func (t *tx) Refunds(school gateway.SchoolCode, f gateway.RefundFilter) ([]gatew
 	if f.Limit > 0 {
 		w.then("LIMIT ?", f.Limit)
 	}
-	rows, err := t.sql.QueryContext(t.ctx, selectRefund+w.text.String(), w.args...)
-	return collectOpened(rows, err, t.scanRefund)
+	return w
 }
 
 const selectRefundsOfReceipt = selectRefund + ` WHERE f.school = $1 AND f.receipt = $2 ORDER BY f.seq`
