@@ -37,6 +37,7 @@ func TestOfficeYear(t *testing.T) {
 			o.asksForTheTrip()
 			o.asksForTheInsurance()
 			o.asksForGifts()
+			o.asksFromASpreadsheet()
 			o.corrects()
 			o.hasADelegate()
 			o.isPaid()
@@ -373,6 +374,48 @@ func (o *officeYear) payInPortal(v *visitor) {
 	}
 	if err := press(o.Context(), v.at.String(), "Paga"); err != nil {
 		o.Fatal(err)
+	}
+}
+
+// asksFromASpreadsheet issues the canteen's notices; one line is wrong.
+func (o *officeYear) asksFromASpreadsheet() {
+	ctx, t := o.Context(), o.T
+	var text bytes.Buffer
+	w := csv.NewWriter(&text)
+	w.Comma = ';'
+	rows := [][]string{{"Riferimento", "Codice fiscale", "Cognome e nome", "Classe", "Causale", "Importo", "Scadenza"}}
+	for i, c := range o.roll()[7:9] {
+		day := o.in(15).Format("02/01/2006")
+		rows = append(rows, []string{fmt.Sprint("mensa-", i), string(c.code()), c.last + " " + c.first, c.class, "Mensa di novembre", "42,50", day})
+	}
+	rows = append(rows, []string{"mensa-9", "RSSMRA10A41H501A", "Rossi Maria", "3B", "Mensa di novembre", "42,50", o.in(15).Format("02/01/2006")})
+	if err := w.WriteAll(rows); err != nil {
+		t.Fatal(err)
+	}
+	load := func(dry bool) apiclient.Import {
+		t.Helper()
+		params := &apiclient.CreateImportParams{DryRun: &dry, OnError: new(apiclient.CreateImportParamsOnErrorSkip), IdempotencyKey: o.desk.key()}
+		id := got(o.desk.CreateImportWithBodyWithResponse(ctx, o.cf, params, "text/csv", bytes.NewReader(text.Bytes()))).is(t, 202).JSON202.ID
+		o.hook.waitFor(t, "an import ended", func(e told) bool { return e.Type == "import.finished" && e.Data.Import == id })
+		return *got(o.desk.GetImportWithResponse(ctx, o.cf, id)).is(t, 200).JSON200
+	}
+	look := load(true)
+	if look.State != apiclient.ImportStateDone || look.Rows != 3 || look.Accepted != 2 || look.Rejected != 1 || look.Issued != 0 || look.Columns["amount"] != "Importo" {
+		t.Errorf("looking at the canteen's: %+v", look)
+	}
+	wrong := got(o.desk.ListImportErrorsWithResponse(ctx, o.cf, look.ID, nil)).is(t, 200).JSON200.Items
+	if len(wrong) != 1 || wrong[0].Row != 4 || *wrong[0].Column != "Codice fiscale" || wrong[0].Message == "" {
+		t.Errorf("what is wrong: %+v", wrong)
+	}
+	if done := load(false); done.Issued != 2 || done.Rejected != 1 {
+		t.Errorf("the canteen's: %+v", done)
+	}
+	if list := o.notices(apiclient.ListNoticesParams{Q: new("mensa-1")}); len(list) != 1 || list[0].AmountCents != 4250 {
+		t.Errorf("mensa-1 is %+v", list)
+	}
+	found := got(o.desk.SearchNoticesWithResponse(ctx, o.cf, nil, apiclient.NoticeSearch{Debtor: string(o.roll()[7].code())})).is(t, 200).JSON200.Items
+	if len(found) != 2 { // and the insurance
+		t.Errorf("a debtor's notices are %+v", found)
 	}
 }
 
@@ -761,7 +804,7 @@ func (o *officeYear) closesTheYear() {
 	}
 	did(o.admin, "client.created", "school.changed", "school.created")
 	did(o.desk, "campaign.closed", "campaign.created", "campaign.published", "contribution.opened", "delegate.added", "delegate.ended",
-		"export.notices", "export.payments", "export.receipts", "notice.cancelled", "notice.changed", "notice.restored", "payer.linked",
+		"export.notices", "export.payments", "export.receipts", "import.created", "import.done", "notice.cancelled", "notice.changed", "notice.restored", "payer.linked",
 		"print.created", "print.read", "pupil.put", "pupils.listed", "receipt.raw_read", "refund.executed", "refund.requested", "webhook.created")
 	did(o.head, "campaign.approved", "refund.approved")
 
