@@ -40,8 +40,12 @@ func outboxParked(ctx context.Context, c cli, args []string) error {
 				return err
 			}
 			for _, p := range list {
+				webhook := p.Target
+				if p.Kind != "webhook" {
+					webhook = "" // of another kind the target is no id
+				}
 				records = append(records, record{
-					"id": p.ID, "kind": p.Kind, "school": p.School, "about": p.Aggregate, "webhook": p.Target, "tries": p.Tries,
+					"id": p.ID, "kind": p.Kind, "school": p.School, "about": p.Aggregate, "webhook": webhook, "tries": p.Tries,
 					"created_at": p.At, "parked_at": p.ParkedAt,
 				})
 			}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -109,6 +110,31 @@ func (a *AppIO) post(ctx context.Context, to, key string, body, answer any) (sta
 		return 0, "", errors.New("appio: the answer is not what it should be")
 	}
 	return resp.StatusCode, resp.Header.Get("Retry-After"), nil
+}
+
+// Check asks whether the service answers and takes each key. It sends what can only
+// be refused, so nobody is asked about.
+func (a *AppIO) Check(ctx context.Context) error {
+	keys := map[string]string{}
+	if a.shared != "" {
+		keys["the shared key"] = a.shared
+	}
+	for school, key := range a.keys {
+		keys["the key of school "+string(school)] = key
+	}
+	var bad []error
+	for _, whose := range slices.Sorted(maps.Keys(keys)) {
+		status, _, err := a.post(ctx, a.profiles, keys[whose], struct{}{}, nil)
+		switch {
+		case err != nil:
+			return err // of no key in particular
+		case status == http.StatusUnauthorized || status == http.StatusForbidden:
+			bad = append(bad, fmt.Errorf("appio: %s is refused (%d)", whose, status))
+		case status != http.StatusBadRequest && status != http.StatusUnprocessableEntity:
+			return fmt.Errorf("appio: answered %d to a request that it should refuse: is the address right?", status)
+		}
+	}
+	return errors.Join(bad...)
 }
 
 // profile is a LimitedProfile.

@@ -557,6 +557,25 @@ func TestNewAppIO(t *testing.T) {
 	}
 }
 
+func TestCheckAppIO(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]string{400: "", 422: "", 401: "key of school 80014480828 is refused (401)", 403: "shared key is refused (403)", 200: "address", 404: "address", 503: "503"} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		app, err := NewAppIO(srv.URL, appKey, map[gateway.SchoolCode]string{gatewaytest.SchoolCode: "own-key"}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = app.Check(t.Context())
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "own-key")) {
+			t.Errorf("%d: %v, want %q", status, err, want)
+		}
+		srv.Close()
+		if err := app.Check(t.Context()); err == nil {
+			t.Error("a service that is away passes")
+		}
+	}
+}
+
 // What is sent is what the official description of the service allows.
 func TestAppRequestsAreValid(t *testing.T) {
 	t.Parallel()
