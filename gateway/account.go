@@ -157,7 +157,12 @@ func (s *Service) LogIn(ctx context.Context, username, password string) (Account
 			wait := min(time.Second<<min(a.Failures-freeFailures, 20), maxLock)
 			a.LockedUntil = now.Add(wait)
 		}
-		return tx.SaveAccount(a)
+		if err := tx.SaveAccount(a); err != nil || a.Failures != freeFailures {
+			return err
+		}
+		// Once for each row of wrong passwords, so that the trail shows who was
+		// tried and cannot be filled by trying.
+		return tx.AppendAudit(Audit{Actor: Actor{Kind: "account", Name: a.ID}, Action: "account.locked", Object: a.ID, At: now})
 	})
 	if err != nil {
 		return Account{}, err
@@ -193,10 +198,11 @@ func (s *Service) ChangePassword(ctx context.Context, id, login, old, new string
 			return err
 		}
 		a.Password, a.MustChange, a.PasswordUntil, a.PasswordUsed = hash, false, time.Time{}, false
-		if err := tx.SaveAccount(a); err != nil {
+		now := s.clock.Now()
+		if err := errors.Join(tx.SaveAccount(a), tx.EndOtherLogins(id, login, now)); err != nil {
 			return err
 		}
-		return tx.EndOtherLogins(id, login, s.clock.Now())
+		return tx.AppendAudit(Audit{Actor: Actor{Kind: "account", Name: id}, Action: "account.password_changed", Object: id, At: now})
 	})
 }
 

@@ -598,6 +598,15 @@ func TestLogIn(t *testing.T) {
 	if _, err := g.LogIn(ctx, "nessuno", gatewaytest.Password); !errors.Is(err, gateway.ErrCredentials) {
 		t.Errorf("unknown user = %v", err)
 	}
+	if err := g.ChangePassword(ctx, a.ID, "", gatewaytest.Password, "Tre-Gatti-9"); err != nil {
+		t.Fatal(err)
+	}
+	for action, want := range map[string]int{"account.locked": 1, "account.password_changed": 1} {
+		list, err := g.Audits(ctx, "", gateway.AuditFilter{Action: action, Limit: 10})
+		if err != nil || len(list) != want || list[0].Object != a.ID {
+			t.Errorf("the trail has %+v of %s, %v; want %d of the account", list, action, err, want)
+		}
+	}
 }
 
 func TestFamilySeesOnlyItsOwn(t *testing.T) {

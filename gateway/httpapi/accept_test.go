@@ -4,6 +4,7 @@ package httpapi
 
 import (
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -57,4 +58,29 @@ func TestHEAD(t *testing.T) {
 	if w, g := a.send("HEAD", base, a.school, ""), a.get(base, a.school); w.Header().Get("ETag") == "" || w.Header().Get("ETag") != g.Header().Get("ETag") {
 		t.Errorf("HEAD has ETag %q, GET %q", w.Header().Get("ETag"), g.Header().Get("ETag"))
 	}
+}
+
+// Objects have an ETag, and what is made says where it is: by the document, from
+// which the answers are generated.
+func TestObjectsHaveTheirHeaders(t *testing.T) {
+	t.Parallel()
+	for call, op := range newAPI(t).h.doc.operations {
+		method, path, _ := strings.Cut(call, " ")
+		has := func(status int, header string) bool {
+			r := op.route.Operation.Responses.Status(status)
+			return r != nil && r.Value.Headers[header] != nil
+		}
+		dir, last := pathSplit(path)
+		switch {
+		case method == "GET" && strings.HasPrefix(last, ":") && dir != "" && !has(200, "ETag"):
+			t.Errorf("%s has no ETag", call)
+		case method == "POST" && op.route.Operation.Responses.Status(201) != nil && op.id != "issueBatch" && !has(201, "Location"):
+			t.Errorf("%s has no Location", call)
+		}
+	}
+}
+
+func pathSplit(path string) (dir, last string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:i], path[i+1:]
 }

@@ -31,7 +31,7 @@ var routes = map[string]route{
 	"getDocs":    {public: true},
 
 	"createSchool": {scope: gateway.ScopeAdmin, once: inTx(CreateSchoolResponseObject.VisitCreateSchoolResponse)},
-	"changeSchool": {scope: gateway.ScopeAdmin},
+	"changeSchool": {scope: gateway.ScopeAdmin, school: true},
 	"listSchools":  {},
 	"getSchool":    {school: true},
 

@@ -5822,15 +5822,23 @@ type GetAnyEvidenceResponseObject interface {
 	VisitGetAnyEvidenceResponse(w http.ResponseWriter) error
 }
 
-type GetAnyEvidence200JSONResponse Evidence
+type GetAnyEvidence200ResponseHeaders struct {
+	ETag string
+}
+
+type GetAnyEvidence200JSONResponse struct {
+	Body    Evidence
+	Headers GetAnyEvidence200ResponseHeaders
+}
 
 func (response GetAnyEvidence200JSONResponse) VisitGetAnyEvidenceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5838,6 +5846,7 @@ func (response GetAnyEvidence200JSONResponse) VisitGetAnyEvidenceResponse(w http
 
 type GetAnyEvidence200ApplicationXMLResponse struct {
 	Body          io.Reader
+	Headers       GetAnyEvidence200ResponseHeaders
 	ContentLength int64
 }
 
@@ -5847,6 +5856,7 @@ func (response GetAnyEvidence200ApplicationXMLResponse) VisitGetAnyEvidenceRespo
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -6761,15 +6771,23 @@ type ReplayDeliveryResponseObject interface {
 	VisitReplayDeliveryResponse(w http.ResponseWriter) error
 }
 
-type ReplayDelivery201JSONResponse Delivery
+type ReplayDelivery201ResponseHeaders struct {
+	Location string
+}
+
+type ReplayDelivery201JSONResponse struct {
+	Body    Delivery
+	Headers ReplayDelivery201ResponseHeaders
+}
 
 func (response ReplayDelivery201JSONResponse) VisitReplayDeliveryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6841,15 +6859,23 @@ type GetEvidenceResponseObject interface {
 	VisitGetEvidenceResponse(w http.ResponseWriter) error
 }
 
-type GetEvidence200JSONResponse Evidence
+type GetEvidence200ResponseHeaders struct {
+	ETag string
+}
+
+type GetEvidence200JSONResponse struct {
+	Body    Evidence
+	Headers GetEvidence200ResponseHeaders
+}
 
 func (response GetEvidence200JSONResponse) VisitGetEvidenceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6857,6 +6883,7 @@ func (response GetEvidence200JSONResponse) VisitGetEvidenceResponse(w http.Respo
 
 type GetEvidence200ApplicationXMLResponse struct {
 	Body          io.Reader
+	Headers       GetEvidence200ResponseHeaders
 	ContentLength int64
 }
 
@@ -6866,6 +6893,7 @@ func (response GetEvidence200ApplicationXMLResponse) VisitGetEvidenceResponse(w 
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -7133,15 +7161,23 @@ type GetImportResponseObject interface {
 	VisitGetImportResponse(w http.ResponseWriter) error
 }
 
-type GetImport200JSONResponse Import
+type GetImport200ResponseHeaders struct {
+	ETag string
+}
+
+type GetImport200JSONResponse struct {
+	Body    Import
+	Headers GetImport200ResponseHeaders
+}
 
 func (response GetImport200JSONResponse) VisitGetImportResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -7765,15 +7801,23 @@ type GetPrintResponseObject interface {
 	VisitGetPrintResponse(w http.ResponseWriter) error
 }
 
-type GetPrint200JSONResponse Print
+type GetPrint200ResponseHeaders struct {
+	ETag string
+}
+
+type GetPrint200JSONResponse struct {
+	Body    Print
+	Headers GetPrint200ResponseHeaders
+}
 
 func (response GetPrint200JSONResponse) VisitGetPrintResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -8232,15 +8276,23 @@ type GetReceiptResponseObject interface {
 	VisitGetReceiptResponse(w http.ResponseWriter) error
 }
 
-type GetReceipt200JSONResponse Receipt
+type GetReceipt200ResponseHeaders struct {
+	ETag string
+}
+
+type GetReceipt200JSONResponse struct {
+	Body    Receipt
+	Headers GetReceipt200ResponseHeaders
+}
 
 func (response GetReceipt200JSONResponse) VisitGetReceiptResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -8248,6 +8300,7 @@ func (response GetReceipt200JSONResponse) VisitGetReceiptResponse(w http.Respons
 
 type GetReceipt200ApplicationPdfResponse struct {
 	Body          io.Reader
+	Headers       GetReceipt200ResponseHeaders
 	ContentLength int64
 }
 
@@ -8257,6 +8310,7 @@ func (response GetReceipt200ApplicationPdfResponse) VisitGetReceiptResponse(w ht
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -8268,6 +8322,7 @@ func (response GetReceipt200ApplicationPdfResponse) VisitGetReceiptResponse(w ht
 
 type GetReceipt200ApplicationXMLResponse struct {
 	Body          io.Reader
+	Headers       GetReceipt200ResponseHeaders
 	ContentLength int64
 }
 
@@ -8277,6 +8332,7 @@ func (response GetReceipt200ApplicationXMLResponse) VisitGetReceiptResponse(w ht
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -8354,6 +8410,7 @@ type RequestRefundResponseObject interface {
 }
 
 type RequestRefund201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -8369,6 +8426,7 @@ func (response RequestRefund201JSONResponse) VisitRequestRefundResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
@@ -8541,6 +8599,7 @@ type CreateWebhookResponseObject interface {
 }
 
 type CreateWebhook201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -8556,6 +8615,7 @@ func (response CreateWebhook201JSONResponse) VisitCreateWebhookResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)

@@ -52,9 +52,10 @@ func (h *handlers) GetEvidence(ctx context.Context, r GetEvidenceRequestObject) 
 		return nil, err
 	}
 	if raw {
-		return GetEvidence200ApplicationXMLResponse{Body: bytes.NewReader(e.Raw), ContentLength: int64(len(e.Raw))}, nil
+		return GetEvidence200ApplicationXMLResponse{bytes.NewReader(e.Raw), GetEvidence200ResponseHeaders{tagOf(e.Digest)}, int64(len(e.Raw))}, nil
 	}
-	return GetEvidence200JSONResponse(evidenceOf(e)), nil
+	out := evidenceOf(e)
+	return GetEvidence200JSONResponse{out, GetEvidence200ResponseHeaders{tagOf(out)}}, nil
 }
 
 func (h *handlers) GetAnyEvidence(ctx context.Context, r GetAnyEvidenceRequestObject) (GetAnyEvidenceResponseObject, error) {
@@ -63,24 +64,22 @@ func (h *handlers) GetAnyEvidence(ctx context.Context, r GetAnyEvidenceRequestOb
 		return nil, err
 	}
 	if raw {
-		return GetAnyEvidence200ApplicationXMLResponse{Body: bytes.NewReader(e.Raw), ContentLength: int64(len(e.Raw))}, nil
+		return GetAnyEvidence200ApplicationXMLResponse{bytes.NewReader(e.Raw), GetAnyEvidence200ResponseHeaders{tagOf(e.Digest)}, int64(len(e.Raw))}, nil
 	}
-	return GetAnyEvidence200JSONResponse(evidenceOf(e)), nil
+	out := evidenceOf(e)
+	return GetAnyEvidence200JSONResponse{out, GetAnyEvidence200ResponseHeaders{tagOf(out)}}, nil
 }
 
 // oneEvidence finds a piece of evidence; raw says that its bytes are asked for,
 // which leaves a trace.
 func (h *handlers) oneEvidence(ctx context.Context, school gateway.SchoolCode, id string) (e gateway.Evidence, raw bool, err error) {
-	c := ctx.(*gin.Context)
-	accept := negotiate(c, "application/json", "application/xml")
+	accept := negotiate(ctx.(*gin.Context), "application/json", "application/xml")
 	if accept == "" {
 		return e, false, problemAccept
 	}
 	ctx, k := begin(ctx)
 	raw = accept == "application/xml"
-	if e, err = h.svc.Evidence(ctx, k.caller.actor(), school, id, raw); err == nil && !raw {
-		c.Header("ETag", tagOf(evidenceOf(e)))
-	}
+	e, err = h.svc.Evidence(ctx, k.caller.actor(), school, id, raw)
 	return e, raw, err
 }
 

@@ -169,15 +169,13 @@ func visitImportCreated(r importCreated, w http.ResponseWriter) error {
 }
 
 func (h *handlers) GetImport(ctx context.Context, r GetImportRequestObject) (GetImportResponseObject, error) {
-	c := ctx.(*gin.Context)
 	ctx, _ = begin(ctx)
 	imp, err := h.svc.Import(ctx, gateway.SchoolCode(r.Cf), r.ID)
 	if err != nil {
 		return nil, err
 	}
 	out := importOf(imp)
-	c.Header("ETag", tagOf(out))
-	return GetImport200JSONResponse(out), nil
+	return GetImport200JSONResponse{out, GetImport200ResponseHeaders{tagOf(out)}}, nil
 }
 
 func (h *handlers) ListImports(ctx context.Context, r ListImportsRequestObject) (ListImportsResponseObject, error) {

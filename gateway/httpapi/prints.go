@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"context"
 
-	"github.com/gin-gonic/gin"
-
 	"github.com/nodogate/nodogate/gateway"
 )
 
@@ -56,15 +54,13 @@ func printPath(p gateway.Print) string {
 }
 
 func (h *handlers) GetPrint(ctx context.Context, r GetPrintRequestObject) (GetPrintResponseObject, error) {
-	c := ctx.(*gin.Context)
 	ctx, _ = begin(ctx)
 	p, err := h.svc.Print(ctx, gateway.SchoolCode(r.Cf), r.ID)
 	if err != nil {
 		return nil, err
 	}
 	out := h.printOf(p)
-	c.Header("ETag", tagOf(out))
-	return GetPrint200JSONResponse(out), nil
+	return GetPrint200JSONResponse{out, GetPrint200ResponseHeaders{tagOf(out)}}, nil
 }
 
 func (h *handlers) GetPrintFile(ctx context.Context, r GetPrintFileRequestObject) (GetPrintFileResponseObject, error) {

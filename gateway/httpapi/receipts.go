@@ -5,6 +5,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 
@@ -50,8 +51,7 @@ func (h *handlers) ListReceipts(ctx context.Context, r ListReceiptsRequestObject
 }
 
 func (h *handlers) GetReceipt(ctx context.Context, r GetReceiptRequestObject) (GetReceiptResponseObject, error) {
-	c := ctx.(*gin.Context)
-	accept := negotiate(c, "application/json", "application/xml", "application/pdf")
+	accept := negotiate(ctx.(*gin.Context), "application/json", "application/xml", "application/pdf")
 	ctx, k := begin(ctx)
 	code := gateway.SchoolCode(r.Cf)
 	receipt, err := h.svc.Receipt(ctx, code, r.ID)
@@ -61,21 +61,22 @@ func (h *handlers) GetReceipt(ctx context.Context, r GetReceiptRequestObject) (G
 	switch accept {
 	case "application/json":
 		out := receiptOf(receipt)
-		c.Header("ETag", tagOf(out))
-		return GetReceipt200JSONResponse(out), nil
+		return GetReceipt200JSONResponse{out, GetReceipt200ResponseHeaders{tagOf(out)}}, nil
 	case "application/xml":
 		// Whoever reads the bytes that were received leaves a trace.
 		err := h.svc.Atomically(ctx, func(_ context.Context, tx gateway.Tx) error {
 			return tx.AppendAudit(gateway.Audit{School: code, Actor: k.caller.actor(), Action: "receipt.raw_read", Object: receipt.ID, At: h.svc.Now()})
 		})
-		return GetReceipt200ApplicationXMLResponse{Body: bytes.NewReader(receipt.Raw), ContentLength: int64(len(receipt.Raw))}, err
+		head := GetReceipt200ResponseHeaders{tagOf(receipt.Digest)}
+		return GetReceipt200ApplicationXMLResponse{bytes.NewReader(receipt.Raw), head, int64(len(receipt.Raw))}, err
 	case "application/pdf":
 		school, err := h.svc.School(ctx, code)
 		if err != nil {
 			return nil, err
 		}
 		pdf, err := h.pdf(receipt, school)
-		return GetReceipt200ApplicationPdfResponse{Body: bytes.NewReader(pdf), ContentLength: int64(len(pdf))}, err
+		head := GetReceipt200ResponseHeaders{tagOf(sha256.Sum256(pdf))}
+		return GetReceipt200ApplicationPdfResponse{bytes.NewReader(pdf), head, int64(len(pdf))}, err
 	}
 	return nil, problemAccept
 }

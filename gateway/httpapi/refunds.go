@@ -20,7 +20,7 @@ func (h *handlers) RequestRefund(ctx context.Context, r RequestRefundRequestObje
 		return nil, err
 	}
 	location := "/api/v1/schools/" + r.Cf + "/refunds/" + refund.ID
-	return RequestRefund201JSONResponse{h.refundOf(refund), RequestRefund201ResponseHeaders{location}}, nil
+	return RequestRefund201JSONResponse{h.refundOf(refund), RequestRefund201ResponseHeaders{ETag: etag(refund.Version), Location: location}}, nil
 }
 
 func (h *handlers) ListRefunds(ctx context.Context, r ListRefundsRequestObject) (ListRefundsResponseObject, error) {

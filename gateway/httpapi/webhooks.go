@@ -19,7 +19,7 @@ func (h *handlers) CreateWebhook(ctx context.Context, r CreateWebhookRequestObje
 		return nil, err
 	}
 	location := "/api/v1/schools/" + r.Cf + "/webhooks/" + hook.ID
-	return CreateWebhook201JSONResponse{h.secretOf(hook), CreateWebhook201ResponseHeaders{location}}, nil
+	return CreateWebhook201JSONResponse{h.secretOf(hook), CreateWebhook201ResponseHeaders{ETag: etag(hook.Version), Location: location}}, nil
 }
 
 func (h *handlers) RotateWebhook(ctx context.Context, r RotateWebhookRequestObject) (RotateWebhookResponseObject, error) {
@@ -97,7 +97,8 @@ func (h *handlers) ReplayDelivery(ctx context.Context, r ReplayDeliveryRequestOb
 		return nil, err
 	}
 	out, err := deliveryOf(d)
-	return ReplayDelivery201JSONResponse(out), err
+	location := "/api/v1/schools/" + r.Cf + "/webhooks/" + d.Webhook + "/deliveries"
+	return ReplayDelivery201JSONResponse{out, ReplayDelivery201ResponseHeaders{location}}, err
 }
 
 func (h *handlers) webhookOf(w gateway.Webhook) Webhook {

@@ -10652,6 +10652,11 @@ func (r ListAllEvidenceResponse) StatusCode() int {
 	return 0
 }
 
+// GetAnyEvidenceResponse200Headers the declared response headers of an HTTP 200 response for GetAnyEvidence
+type GetAnyEvidenceResponse200Headers struct {
+	ETag string
+}
+
 type GetAnyEvidenceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10661,6 +10666,8 @@ type GetAnyEvidenceResponse struct {
 	XML200 *openapi_types.File
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAnyEvidenceResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -11215,6 +11222,11 @@ func (r PutDelegateResponse) StatusCode() int {
 	return 0
 }
 
+// ReplayDeliveryResponse201Headers the declared response headers of an HTTP 201 response for ReplayDelivery
+type ReplayDeliveryResponse201Headers struct {
+	Location string
+}
+
 type ReplayDeliveryResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11222,6 +11234,8 @@ type ReplayDeliveryResponse struct {
 	JSON201 *Delivery
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *ReplayDeliveryResponse201Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -11265,6 +11279,11 @@ func (r ListEvidenceResponse) StatusCode() int {
 	return 0
 }
 
+// GetEvidenceResponse200Headers the declared response headers of an HTTP 200 response for GetEvidence
+type GetEvidenceResponse200Headers struct {
+	ETag string
+}
+
 type GetEvidenceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11274,6 +11293,8 @@ type GetEvidenceResponse struct {
 	XML200 *openapi_types.File
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetEvidenceResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -11439,6 +11460,11 @@ func (r CreateImportResponse) StatusCode() int {
 	return 0
 }
 
+// GetImportResponse200Headers the declared response headers of an HTTP 200 response for GetImport
+type GetImportResponse200Headers struct {
+	ETag string
+}
+
 type GetImportResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11446,6 +11472,8 @@ type GetImportResponse struct {
 	JSON200 *Import
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetImportResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -11824,6 +11852,11 @@ func (r CreatePrintResponse) StatusCode() int {
 	return 0
 }
 
+// GetPrintResponse200Headers the declared response headers of an HTTP 200 response for GetPrint
+type GetPrintResponse200Headers struct {
+	ETag string
+}
+
 type GetPrintResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11831,6 +11864,8 @@ type GetPrintResponse struct {
 	JSON200 *Print
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPrintResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -12093,6 +12128,11 @@ func (r ListReceiptsResponse) StatusCode() int {
 	return 0
 }
 
+// GetReceiptResponse200Headers the declared response headers of an HTTP 200 response for GetReceipt
+type GetReceiptResponse200Headers struct {
+	ETag string
+}
+
 type GetReceiptResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12102,6 +12142,8 @@ type GetReceiptResponse struct {
 	XML200 *openapi_types.File
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetReceiptResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -12147,6 +12189,7 @@ func (r ListRefundsResponse) StatusCode() int {
 
 // RequestRefundResponse201Headers the declared response headers of an HTTP 201 response for RequestRefund
 type RequestRefundResponse201Headers struct {
+	ETag     string
 	Location string
 }
 
@@ -12293,6 +12336,7 @@ func (r ListWebhooksResponse) StatusCode() int {
 
 // CreateWebhookResponse201Headers the declared response headers of an HTTP 201 response for CreateWebhook
 type CreateWebhookResponse201Headers struct {
+	ETag     string
 	Location string
 }
 
@@ -14251,6 +14295,19 @@ func ParseGetAnyEvidenceResponse(rsp *http.Response) (*GetAnyEvidenceResponse, e
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAnyEvidenceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
 	return response, nil
 }
 
@@ -15084,6 +15141,19 @@ func ParseReplayDeliveryResponse(rsp *http.Response) (*ReplayDeliveryResponse, e
 
 	}
 
+	switch {
+	case rsp.StatusCode == 201:
+		var headers ReplayDeliveryResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
+	}
+
 	return response, nil
 }
 
@@ -15155,6 +15225,19 @@ func ParseGetEvidenceResponse(rsp *http.Response) (*GetEvidenceResponse, error) 
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetEvidenceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -15384,6 +15467,19 @@ func ParseGetImportResponse(rsp *http.Response) (*GetImportResponse, error) {
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetImportResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -15937,6 +16033,19 @@ func ParseGetPrintResponse(rsp *http.Response) (*GetPrintResponse, error) {
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPrintResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
 	return response, nil
 }
 
@@ -16333,6 +16442,19 @@ func ParseGetReceiptResponse(rsp *http.Response) (*GetReceiptResponse, error) {
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetReceiptResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
 	return response, nil
 }
 
@@ -16402,6 +16524,13 @@ func ParseRequestRefundResponse(rsp *http.Response) (*RequestRefundResponse, err
 	switch {
 	case rsp.StatusCode == 201:
 		var headers RequestRefundResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -16606,6 +16735,13 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 	switch {
 	case rsp.StatusCode == 201:
 		var headers CreateWebhookResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
