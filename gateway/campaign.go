@@ -57,12 +57,14 @@ type CampaignContent struct {
 	DueDate     string
 	// Instalments offer to pay in parts; see NewNotice.
 	Instalments []NewInstalment
-	// Whole asks all pupils; otherwise those of Classes, and Pupils, by id.
-	Whole     bool
-	Classes   []string
-	Pupils    []string
-	Taxonomy  string // empty: the school's
-	Deduction string
+	// Whole asks all pupils; otherwise those of Classes are asked, and Pupils, who
+	// may be anybody of the registry, by id. Staff and Adults come on top.
+	Whole         bool
+	Staff, Adults bool
+	Classes       []string
+	Pupils        []string
+	Taxonomy      string // empty: the school's
+	Deduction     string
 }
 
 // Campaign (evento) is one collection of a school: what is asked, and of whom.
@@ -172,14 +174,14 @@ func (s *Service) campaignFields(school School, c CampaignContent) (NewNotice, e
 		if c.Free || c.Min != 0 {
 			bad.Add("free_amount", "unknown", "only a voluntary campaign has a free or a least amount")
 		}
-		if c.Whole == (named > 0) {
-			bad.Add("recipients", "required", "name classes or pupils, or ask the whole school")
+		if c.Whole && named > 0 || !c.Whole && named == 0 && !c.Staff && !c.Adults {
+			bad.Add("recipients", "required", "name classes or pupils, or ask the whole school, its staff or other adults")
 		}
 		if len(c.Classes) > maxCampaignList || len(c.Pupils) > maxCampaignList {
 			bad.Add("recipients", "too_many", fmt.Sprintf("name at most %d classes and %d pupils", maxCampaignList, maxCampaignList))
 		}
 	case CampaignVoluntary:
-		if c.Whole || named > 0 || len(c.Instalments) > 0 {
+		if c.Whole || c.Staff || c.Adults || named > 0 || len(c.Instalments) > 0 {
 			bad.Add("recipients", "unknown", "a voluntary campaign has no recipients and no instalments")
 		}
 		if c.Min < 0 || c.Min > c.Amount || c.Min > 0 && !c.Free {
@@ -340,7 +342,7 @@ func (s *Service) changePublished(tx Tx, actor Actor, school School, c *Campaign
 // asksTheSame says whether in asks the same amounts of the same people.
 func (c *CampaignContent) asksTheSame(in *CampaignContent) bool {
 	return c.Kind == in.Kind && c.Amount == in.Amount && c.Min == in.Min && c.Free == in.Free && c.Taxonomy == in.Taxonomy && c.Deduction == in.Deduction &&
-		c.Whole == in.Whole && slices.Equal(c.Classes, in.Classes) && slices.Equal(c.Pupils, in.Pupils) &&
+		c.Whole == in.Whole && c.Staff == in.Staff && c.Adults == in.Adults && slices.Equal(c.Classes, in.Classes) && slices.Equal(c.Pupils, in.Pupils) &&
 		slices.EqualFunc(c.Instalments, in.Instalments, func(a, b NewInstalment) bool { return a.Amount == b.Amount })
 }
 
@@ -490,9 +492,6 @@ func (s *Service) RemindCampaign(ctx context.Context, actor Actor, code SchoolCo
 
 // campaignPupils are the recipients, each once.
 func campaignPupils(tx Tx, c *Campaign) ([]Pupil, error) {
-	if c.Whole {
-		return tx.Pupils(c.School)
-	}
 	var list []Pupil
 	seen := map[string]bool{}
 	add := func(more ...Pupil) {
@@ -503,12 +502,24 @@ func campaignPupils(tx Tx, c *Campaign) ([]Pupil, error) {
 			}
 		}
 	}
+	if c.Whole || c.Staff || c.Adults {
+		everybody, err := tx.Pupils(c.School)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range everybody {
+			if map[PersonKind]bool{KindPupil: c.Whole, KindStaff: c.Staff, KindAdult: c.Adults}[p.Kind] {
+				add(p)
+			}
+		}
+	}
 	for _, class := range c.Classes {
 		more, err := tx.PupilsOfClass(c.School, class)
 		if err != nil {
 			return nil, err
 		}
-		add(more...)
+		// Its teacher does not go on the trip as a pupil.
+		add(slices.DeleteFunc(more, func(p Pupil) bool { return p.Kind != KindPupil })...)
 	}
 	for _, id := range c.Pupils {
 		p, err := tx.Pupil(c.School, id)

@@ -429,3 +429,52 @@ func outboxOf(t *testing.T, g *gatewaytest.Gateway, kind string) int {
 	}
 	return all[kind].Pending
 }
+
+// Staff and other adults are asked when they are meant, and no teacher goes on a
+// trip as a pupil of the class.
+func TestCampaignRecipients(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.New(t)
+	school := gatewaytest.SchoolCode
+	for id, p := range map[string]gateway.Pupil{
+		"maria": {Class: "3B"}, "luca": {Class: "3C"}, "prof": {Class: "3B", Kind: gateway.KindStaff}, "ata": {Kind: gateway.KindStaff},
+		"corso": {Kind: gateway.KindAdult},
+	} {
+		p.School, p.ID, p.Code, p.FirstName, p.LastName, p.SchoolYear = school, id, gatewaytest.PupilCode, id, "Prova", "2026/27"
+		if err := g.PutPupil(t.Context(), gatewaytest.Operator, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(*gateway.CampaignContent)
+		want   string
+	}{
+		"a class":               {func(c *gateway.CampaignContent) { c.Classes = []string{"3B"} }, "maria"},
+		"all":                   {func(c *gateway.CampaignContent) { c.Whole = true }, "luca maria"},
+		"staff":                 {func(c *gateway.CampaignContent) { c.Staff = true }, "ata prof"},
+		"adults":                {func(c *gateway.CampaignContent) { c.Adults = true }, "corso"},
+		"everybody":             {func(c *gateway.CampaignContent) { c.Whole, c.Staff, c.Adults = true, true, true }, "ata corso luca maria prof"},
+		"a class and staff":     {func(c *gateway.CampaignContent) { c.Classes, c.Staff = []string{"3C"}, true }, "ata luca prof"},
+		"a class and one of it": {func(c *gateway.CampaignContent) { c.Classes, c.Pupils = []string{"3B"}, []string{"maria", "prof"} }, "maria prof"},
+	} {
+		c, err := g.CreateCampaign(t.Context(), gatewaytest.Operator, school, trip(func(c *gateway.CampaignContent) {
+			c.Classes = nil
+			test.change(c)
+		}))
+		if err == nil {
+			c, err = g.PublishCampaign(t.Context(), gatewaytest.Operator, school, c.ID)
+		}
+		var got []string
+		for _, n := range notices(t, g, c) {
+			got = append(got, strings.TrimSuffix(n.Debtor.Name, " Prova"))
+			events, err := g.Events(t.Context(), school, n.Number)
+			if err != nil || len(events) != 1 || events[0].Campaign != c.ID {
+				t.Errorf("%s: history %+v, %v", name, events, err)
+			}
+		}
+		slices.Sort(got)
+		if err != nil || strings.Join(got, " ") != test.want || c.Work.Total != len(got) {
+			t.Errorf("%s asks %v of %d, %v; want %s", name, got, c.Work.Total, err, test.want)
+		}
+	}
+}

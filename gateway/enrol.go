@@ -23,6 +23,7 @@ import (
 // own payer with the relation self.
 type NewPupil struct {
 	ID, Code, FirstName, LastName, Class, SchoolYear string // empty year: the one that runs
+	Kind                                             string // pupil, staff or adult; empty: pupil
 	// Payers, when not nil, are all of its payers: others are unlinked.
 	Payers []NewPayer
 }
@@ -51,6 +52,7 @@ type LinkedPayer struct {
 // filter.
 type PupilFilter struct {
 	Class, SchoolYear string
+	Kind              string // pupil, staff or adult
 	Code              FiscalCode
 	Query             string // first letters of words of the name
 	// Before are instant and id of the last one of the page before.
@@ -61,6 +63,25 @@ type PupilFilter struct {
 
 // Relations are what a payer can be to a pupil.
 var Relations = []string{"mother", "father", "guardian", "self", "other"}
+
+// Kinds are what a person of the registry can be called.
+var Kinds = []string{"pupil", string(KindStaff), string(KindAdult)}
+
+// KindNamed is the kind that a name of Kinds stands for.
+func KindNamed(name string) PersonKind {
+	if name == Kinds[0] {
+		return KindPupil
+	}
+	return PersonKind(name)
+}
+
+// Name is the kind's among Kinds.
+func (k PersonKind) Name() string {
+	if k == KindPupil {
+		return Kinds[0]
+	}
+	return string(k)
+}
 
 // Languages are those a payer can be written to in.
 var Languages = []string{"it", "en", "de", "fr", "sl"}
@@ -105,6 +126,9 @@ func schoolYearStart(t time.Time) time.Time {
 func (s *Service) checkPupil(school SchoolCode, in NewPupil, p string, bad *Invalid) (Pupil, []LinkedPayer) {
 	pupil := Pupil{School: school, ID: in.ID, Class: clean(in.Class), SchoolYear: in.SchoolYear}
 	checkRegistryID(p+"id", in.ID, bad)
+	if pupil.Kind = KindNamed(in.Kind); in.Kind != "" && !slices.Contains(Kinds, in.Kind) {
+		bad.Add(p+"kind", "unknown", "give pupil, staff or adult")
+	}
 	pupil.Code = personCode(in.Code, p+"fiscal_code", bad)
 	pupil.FirstName = text(clean(in.FirstName), p+"first_name", 70, bad)
 	pupil.LastName = text(clean(in.LastName), p+"last_name", 70, bad)

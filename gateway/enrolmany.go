@@ -56,6 +56,7 @@ func (s *Service) EnrolMany(ctx context.Context, actor Actor, school SchoolCode,
 // line is what the lines of one pupil say together.
 type line struct {
 	pupil  Pupil
+	kind   bool // they say which kind it is
 	payers []LinkedPayer
 }
 
@@ -77,7 +78,7 @@ func (s *Service) enrolRows(tx Tx, actor Actor, school SchoolCode, rows []Regist
 		l := lines[pupil.ID]
 		switch {
 		case l == nil:
-			l = &line{pupil: pupil}
+			l = &line{pupil: pupil, kind: in.Kind != ""}
 			lines[pupil.ID] = l
 			order = append(order, pupil.ID)
 		case l.pupil != pupil:
@@ -113,6 +114,9 @@ func (s *Service) enrolRows(tx Tx, actor Actor, school SchoolCode, rows []Regist
 		old, err := s.pupilIn(tx, school, id, nil)
 		if err != nil {
 			return out, err
+		}
+		if old != nil && !l.kind {
+			l.pupil.Kind = old.Kind // a table without that column is no reason to bill a teacher for a trip
 		}
 		created, err := s.enrol(tx, actor, l.pupil, l.payers, old, false)
 		if err != nil {

@@ -534,10 +534,14 @@ func (s *Service) Notices(ctx context.Context, school SchoolCode, f NoticeFilter
 func (s *Service) Events(ctx context.Context, school SchoolCode, number iuv.Number) ([]Event, error) {
 	var list []Event
 	err := s.store.View(ctx, func(tx Tx) (err error) {
-		if _, err = tx.Notice(school, number); err != nil {
+		n, err := tx.Notice(school, number)
+		if err != nil {
 			return err
 		}
 		list, err = tx.Events(school, number)
+		for i := range list {
+			list[i].Campaign = n.Campaign
+		}
 		return err
 	})
 	return list, err

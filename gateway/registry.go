@@ -4,9 +4,21 @@ package gateway
 
 import "time"
 
-// Pupil (alunno) is whom a notice is for as a rule.
+// PersonKind tells pupils from others in a school's registry who may owe
+// something. Stored: never renamed.
+type PersonKind string
+
+const (
+	KindPupil PersonKind = "" // as a rule
+	KindStaff PersonKind = "staff"
+	KindAdult PersonKind = "adult" // of a course, for example
+)
+
+// Pupil (alunno) is whom a notice is for as a rule; or one of the staff, or
+// another adult, as Kind says.
 type Pupil struct {
 	School     SchoolCode
+	Kind       PersonKind
 	ID         string // the school's own id, [A-Za-z0-9._-]{1,64}
 	Code       FiscalCode
 	FirstName  string

@@ -390,15 +390,17 @@ const (
 
 // Event is one line of a notice's history. Only added.
 type Event struct {
-	School  SchoolCode
-	Number  iuv.Number
-	Seq     int64 // set by the store
-	Kind    EventKind
-	Actor   Actor
-	Receipt string
-	Anomaly Anomaly
-	Attempt string
-	State   AttemptState // of the attempt, for payment events
+	School SchoolCode
+	Number iuv.Number
+	Seq    int64 // set by the store
+	Kind   EventKind
+	Actor  Actor
+	// Campaign is the notice's; Service.Events fills it.
+	Campaign string
+	Receipt  string
+	Anomaly  Anomaly
+	Attempt  string
+	State    AttemptState // of the attempt, for payment events
 	// Refund and its state then, for refund events.
 	Refund      string
 	RefundState RefundState

@@ -185,7 +185,7 @@ type Campaign struct {
 	MinAmountCents int64                `json:"min_amount_cents"`
 	Progress       *CampaignProgress    `json:"progress"`
 
-	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+	// Recipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
 	Recipients CampaignRecipients `json:"recipients"`
 	State      string             `json:"state"`
 	Taxonomy   TextOrNull         `json:"taxonomy"`
@@ -257,11 +257,18 @@ type CampaignProgress struct {
 	Total int `json:"total"`
 }
 
-// CampaignRecipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+// CampaignRecipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
 type CampaignRecipients struct {
+	// Adults All other adults.
+	Adults bool `json:"adults,omitempty"`
+
+	// All All pupils.
 	All     bool     `json:"all,omitempty"`
 	Classes []string `json:"classes,omitempty"`
 	Pupils  []string `json:"pupils,omitempty"`
+
+	// Staff All of the staff.
+	Staff bool `json:"staff,omitempty"`
 }
 
 // CampaignReminders defines model for CampaignReminders.
@@ -406,10 +413,13 @@ type Event struct {
 	At           time.Time  `json:"at"`
 	Attempt      TextOrNull `json:"attempt"`
 	AttemptState TextOrNull `json:"attempt_state"`
-	Receipt      TextOrNull `json:"receipt"`
-	Refund       TextOrNull `json:"refund"`
-	RefundState  TextOrNull `json:"refund_state"`
-	Sequence     int64      `json:"sequence"`
+
+	// Campaign The campaign that the notice is of.
+	Campaign    TextOrNull `json:"campaign"`
+	Receipt     TextOrNull `json:"receipt"`
+	Refund      TextOrNull `json:"refund"`
+	RefundState TextOrNull `json:"refund_state"`
+	Sequence    int64      `json:"sequence"`
 
 	// Type For example notice.issued, payment.started, receipt.recorded, refund.changed.
 	Type string `json:"type"`
@@ -580,7 +590,7 @@ type NewCampaign struct {
 	// MinAmountCents The least that is taken where the amount is free.
 	MinAmountCents int64 `json:"min_amount_cents,omitempty"`
 
-	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+	// Recipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
 	Recipients CampaignRecipients `json:"recipients,omitempty"`
 
 	// Taxonomy The school's when left out.
@@ -713,6 +723,9 @@ type NewPupil struct {
 
 	// ID As in the address; may be left out.
 	ID string `json:"id,omitempty"`
+
+	// Kind pupil when left out.
+	Kind string `json:"kind,omitempty"`
 
 	// LastName At most 70 characters.
 	LastName string             `json:"last_name"`
@@ -1015,10 +1028,13 @@ type Provider struct {
 
 // Pupil defines model for Pupil.
 type Pupil struct {
-	Class      TextOrNull      `json:"class"`
-	FirstName  string          `json:"first_name"`
-	FiscalCode string          `json:"fiscal_code"`
-	ID         string          `json:"id"`
+	Class      TextOrNull `json:"class"`
+	FirstName  string     `json:"first_name"`
+	FiscalCode string     `json:"fiscal_code"`
+	ID         string     `json:"id"`
+
+	// Kind pupil, staff or adult.
+	Kind       string          `json:"kind"`
 	LastName   string          `json:"last_name"`
 	Payers     []RegistryPayer `json:"payers"`
 	SchoolYear string          `json:"school_year"`
@@ -1715,6 +1731,7 @@ type ListPupilsParams struct {
 
 	// SchoolYear For example 2026/27.
 	SchoolYear string `form:"school_year,omitempty" json:"school_year,omitempty"`
+	Kind       string `form:"kind,omitempty" json:"kind,omitempty"`
 
 	// Q The first letters of the name: rossi ma finds Maria Rossi.
 	Q string `form:"q,omitempty" json:"q,omitempty"`
@@ -4543,6 +4560,14 @@ func (siw *ServerInterfaceWrapper) ListPupils(c *gin.Context) {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "school_year", c.Request.URL.Query(), &params.SchoolYear, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter school_year: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", c.Request.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter kind: %w", err), http.StatusBadRequest)
 		return
 	}
 

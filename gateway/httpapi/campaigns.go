@@ -15,15 +15,19 @@ func (h *handlers) CreateCampaign(ctx context.Context, r CreateCampaignRequestOb
 	b := r.Body
 	in := gateway.CampaignContent{
 		Kind: gateway.CampaignKind(b.Kind), Title: b.Title, Description: b.Description, Amount: money.Cents(b.AmountCents),
-		Min: money.Cents(b.MinAmountCents), Free: b.FreeAmount, DueDate: b.DueDate, Whole: b.Recipients.All, Classes: b.Recipients.Classes,
-		Pupils: b.Recipients.Pupils, Taxonomy: b.Taxonomy, Deduction: b.Deduction,
+		Min: money.Cents(b.MinAmountCents), Free: b.FreeAmount, DueDate: b.DueDate, Taxonomy: b.Taxonomy, Deduction: b.Deduction,
 		Instalments: instalmentsOf(b.Instalments),
 	}
+	recipientsOf(b.Recipients, &in)
 	c, err := h.svc.CreateCampaign(ctx, k.caller.actor(), gateway.SchoolCode(r.Cf), in)
 	if err != nil {
 		return nil, err
 	}
 	return CreateCampaign201JSONResponse{campaignOf(c), CreateCampaign201ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
+}
+
+func recipientsOf(r CampaignRecipients, in *gateway.CampaignContent) {
+	in.Whole, in.Staff, in.Adults, in.Classes, in.Pupils = r.All, r.Staff, r.Adults, r.Classes, r.Pupils
 }
 
 func campaignPath(c gateway.Campaign) string {
@@ -94,7 +98,7 @@ func (h *handlers) ChangeCampaign(ctx context.Context, r ChangeCampaignRequestOb
 			in.Instalments = instalmentsOf(*b.Instalments)
 		}
 		if b.Recipients != nil {
-			in.Whole, in.Classes, in.Pupils = b.Recipients.All, b.Recipients.Classes, b.Recipients.Pupils
+			recipientsOf(*b.Recipients, in)
 		}
 		return b.Description != nil, b.DueDate != nil || b.Instalments != nil, nil
 	}
@@ -179,7 +183,7 @@ func campaignOf(c gateway.Campaign) Campaign {
 	out := Campaign{
 		ID: c.ID, Kind: string(c.Kind), Title: c.Title, Description: c.Description, AmountCents: Cents(c.Amount), MinAmountCents: int64(c.Min),
 		FreeAmount: c.Free, DueDate: c.DueDate, Instalments: make([]CampaignInstalment, len(c.Instalments)),
-		Recipients: CampaignRecipients{All: c.Whole, Classes: c.Classes, Pupils: c.Pupils}, Taxonomy: text(c.Taxonomy), Deduction: text(c.Deduction),
+		Recipients: CampaignRecipients{All: c.Whole, Staff: c.Staff, Adults: c.Adults, Classes: c.Classes, Pupils: c.Pupils}, Taxonomy: text(c.Taxonomy), Deduction: text(c.Deduction),
 		State: string(c.State), Progress: progressOf(c.Work), CreatedAt: c.CreatedAt, ChangedAt: c.ChangedAt, Version: c.Version,
 		Totals: CampaignTotals{
 			Notices: c.Totals.Notices, IssuedCents: int64(c.Totals.Issued), Paid: c.Totals.Paid, PaidCents: int64(c.Totals.PaidAmount),

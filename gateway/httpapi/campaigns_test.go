@@ -145,3 +145,40 @@ func TestCampaignIsPublishedBehindTheAnswer(t *testing.T) {
 type nobody struct{}
 
 func (nobody) Send(context.Context, notify.Mail) error { return nil }
+
+// Staff are told from pupils in the registry, by PUT and by table.
+func TestKindsOfPeople(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	if p := as[Pupil](t, a.send("PUT", base+"/pupils/p1", a.school, pupilJSON()), 201); p.Kind != "pupil" {
+		t.Errorf("kind = %q", p.Kind)
+	}
+	if p := as[Pupil](t, a.send("PUT", base+"/pupils/p1", a.school, pupilJSON("kind", `"staff"`)), 200); p.Kind != "staff" {
+		t.Errorf("kind = %q", p.Kind)
+	}
+	expect(t, a.send("PUT", base+"/pupils/p1", a.school, pupilJSON("kind", `"teacher"`)), 400, "invalid_request", "kind unknown")
+	table := func(body string, want int) {
+		t.Helper()
+		if w := a.post(base+"/registry/imports", a.school, body, "Content-Type", "text/csv"); w.Code != want {
+			t.Errorf("table: %d %s, want %d", w.Code, w.Body, want)
+		}
+	}
+	// Without the column who is there stays what he is.
+	table("matricola;cf;nome;cognome\np1;RSSMRA10A41H501F;Maria Anna;Rossi\n", 200)
+	table("matricola;cf;nome;cognome;tipo\np2;RSSMRA80A01H501U;Mario;Rossi;Adulto\np3;RSSMRA10A41H501F;Maria;Rossi;\n", 200)
+	table("matricola;cf;nome;cognome;tipo\np4;RSSMRA80A01H501U;Mario;Rossi;bidello?\n", 400)
+	for kind, want := range map[string]string{"staff": "p1", "adult": "p2", "pupil": "p3"} {
+		if list := as[PupilPage](t, a.get(base+"/pupils?kind="+kind, a.school), 200); len(list.Items) != 1 || list.Items[0].ID != want || list.Items[0].Kind != kind {
+			t.Errorf("%s: %+v", kind, list.Items)
+		}
+	}
+	c := as[Campaign](t, a.post(base+"/campaigns", a.school, `{"kind":"assigned","title":"Corso","description":"Corso sulla sicurezza","amount_cents":500,"due_date":"2027-06-30","recipients":{"staff":true}}`), 201)
+	c = as[Campaign](t, a.post(base+"/campaigns/"+c.ID+"/publish", a.school, ""), 200)
+	if !c.Recipients.Staff || c.Totals.Notices != 1 {
+		t.Errorf("campaign of the staff: %+v", c)
+	}
+	n := as[NoticePage](t, a.get(base+"/notices?campaign="+c.ID, a.school), 200).Items[0]
+	if e := as[EventPage](t, a.get(base+"/notices/"+n.Number+"/events", a.school), 200); len(e.Items) != 1 || string(e.Items[0].Campaign) != c.ID {
+		t.Errorf("history: %+v", e)
+	}
+}

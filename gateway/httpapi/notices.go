@@ -281,7 +281,7 @@ func (h *handlers) ListEvents(ctx context.Context, r ListEventsRequestObject) (L
 	out := ListEvents200JSONResponse{Items: make([]Event, len(events)), NextCursor: next}
 	for i, e := range events {
 		out.Items[i] = Event{
-			Sequence: e.Seq, Type: string(e.Kind), Receipt: text(e.Receipt), Anomaly: text(e.Anomaly),
+			Sequence: e.Seq, Type: string(e.Kind), Campaign: text(e.Campaign), Receipt: text(e.Receipt), Anomaly: text(e.Anomaly),
 			Attempt: text(e.Attempt), AttemptState: text(e.State), Refund: text(e.Refund), RefundState: text(e.RefundState), At: e.At,
 		}
 		if e.Actor.Kind != "" {

@@ -195,7 +195,7 @@ func TestRegistry(t *testing.T) {
 	w := a.send("PUT", path, a.school, pupilJSON())
 	got := as[map[string]any](t, w, 201)
 	var want map[string]any
-	must(t, json.Unmarshal([]byte(`{"id":"p1","fiscal_code":"RSSMRA10A41H501F","first_name":"Maria","last_name":"Rossi","class":"3B","school_year":"2026/27","payers":[]}`), &want))
+	must(t, json.Unmarshal([]byte(`{"id":"p1","fiscal_code":"RSSMRA10A41H501F","first_name":"Maria","last_name":"Rossi","class":"3B","school_year":"2026/27","kind":"pupil","payers":[]}`), &want))
 	if !reflect.DeepEqual(got, want) || w.Header().Get("Location") != path {
 		t.Errorf("got  %v at %s\nwant %v", got, w.Header().Get("Location"), want)
 	}

@@ -66,7 +66,7 @@ func (h *handlers) PutPupil(ctx context.Context, r PutPupilRequestObject) (PutPu
 	if err := sameID(b.ID, r.Pupil); err != nil {
 		return nil, err
 	}
-	in := gateway.NewPupil{ID: r.Pupil, Code: b.FiscalCode, FirstName: b.FirstName, LastName: b.LastName, Class: b.Class, SchoolYear: b.SchoolYear}
+	in := gateway.NewPupil{ID: r.Pupil, Code: b.FiscalCode, FirstName: b.FirstName, LastName: b.LastName, Class: b.Class, SchoolYear: b.SchoolYear, Kind: b.Kind}
 	if b.Payers != nil {
 		in.Payers = []gateway.NewPayer{}
 	}
@@ -105,7 +105,7 @@ func (h *handlers) GetPupil(ctx context.Context, r GetPupilRequestObject) (GetPu
 
 func (h *handlers) ListPupils(ctx context.Context, r ListPupilsRequestObject) (ListPupilsResponseObject, error) {
 	p := r.Params
-	f := gateway.PupilFilter{Class: p.Class, SchoolYear: p.SchoolYear, Query: p.Q}
+	f := gateway.PupilFilter{Class: p.Class, SchoolYear: p.SchoolYear, Kind: p.Kind, Query: p.Q}
 	out, err := h.listPupils(ctx, r.Cf, f, p.Limit, p.Cursor)
 	return ListPupils200JSONResponse{PupilPageJSONResponse(out)}, err
 }
@@ -223,7 +223,7 @@ func (h *handlers) DeleteDelegate(ctx context.Context, r DeleteDelegateRequestOb
 
 func pupilOf(p gateway.PupilRecord) Pupil {
 	out := Pupil{
-		ID: p.ID, FiscalCode: string(p.Code), FirstName: p.FirstName, LastName: p.LastName, Class: text(p.Class), SchoolYear: p.SchoolYear,
+		ID: p.ID, FiscalCode: string(p.Code), FirstName: p.FirstName, LastName: p.LastName, Class: text(p.Class), SchoolYear: p.SchoolYear, Kind: p.Kind.Name(),
 		Payers: make([]RegistryPayer, len(p.Payers)),
 	}
 	for i, y := range p.Payers {

@@ -50,6 +50,7 @@ var registryColumns = map[string][]string{
 	"last_name":         {"last name", "cognome", "cognome alunno", "cognome dell alunno"},
 	"class":             {"class", "classe", "classe e sezione"},
 	"school_year":       {"school year", "anno scolastico", "a s"},
+	"kind":              {"kind", "tipo", "ruolo"},
 	"payer_id":          {"payer", "payer id", "id pagante", "id genitore", "id versante", "id tutore"},
 	"payer_fiscal_code": {"payer fiscal code", "cf pagante", "cf genitore", "codice fiscale pagante", "codice fiscale genitore", "codice fiscale versante", "codice fiscale tutore"},
 	"payer_first_name":  {"payer first name", "nome pagante", "nome genitore", "nome versante", "nome tutore"},
@@ -62,6 +63,20 @@ var registryColumns = map[string][]string{
 var italianRelations = map[string]string{
 	"madre": "mother", "padre": "father", "tutore": "guardian", "tutrice": "guardian", "affidatario": "guardian", "affidataria": "guardian",
 	"se stesso": "self", "stesso": "self", "interessato": "self", "interessata": "self", "altro": "other", "altra": "other",
+}
+
+var italianKinds = map[string]string{
+	"alunno": "pupil", "alunna": "pupil", "studente": "pupil", "studentessa": "pupil", "personale": "staff", "docente": "staff", "ata": "staff",
+	"adulto": "adult", "adulta": "adult", "corsista": "adult",
+}
+
+// personKind is what a cell calls a person; unknown words are refused later.
+func personKind(cell string) string {
+	word := strings.ToLower(cell)
+	if english, ok := italianKinds[word]; ok {
+		return english
+	}
+	return word
 }
 
 // plainName is a name of a column without what varies in it.
@@ -171,6 +186,7 @@ func registryRow(row *sheet.Row, names []string) gateway.RegistryRow {
 	}
 	r := gateway.RegistryRow{Row: row.Number, Pupil: gateway.NewPupil{
 		ID: v["id"], Code: v["fiscal_code"], FirstName: v["first_name"], LastName: v["last_name"], Class: v["class"], SchoolYear: schoolYear(v["school_year"]),
+		Kind: personKind(v["kind"]),
 	}}
 	if payer {
 		relation := strings.ToLower(v["payer_relation"])

@@ -11,7 +11,7 @@ import (
 )
 
 const selectPupilsOfFamily = `
-SELECT p.school, p.id, p.person_enc, p.class, p.school_year
+SELECT p.school, p.id, p.person_enc, p.class, p.school_year, p.kind
   FROM (SELECT DISTINCT l.school AS school, l.pupil AS pupil
           FROM payers y
           JOIN pupil_payers l ON l.school = y.school AND l.payer = y.id

@@ -9,12 +9,12 @@ import (
 	"github.com/nodogate/nodogate/gateway"
 )
 
-const selectPupilRecord = `SELECT school, id, person_enc, class, school_year, created_at FROM pupils`
+const selectPupilRecord = `SELECT school, id, person_enc, class, school_year, created_at, kind FROM pupils`
 
 func (t *tx) scanPupilRecord(r row) (opener[gateway.PupilRecord], error) {
 	var p gateway.PupilRecord
 	var sealed []byte
-	err := r.Scan(&p.School, &p.ID, &sealed, &p.Class, &p.SchoolYear, instant{&p.CreatedAt})
+	err := r.Scan(&p.School, &p.ID, &sealed, &p.Class, &p.SchoolYear, instant{&p.CreatedAt}, &p.Kind)
 	return func() (gateway.PupilRecord, error) {
 		err := t.openPupil(&p.Pupil, sealed)
 		return p, err
@@ -64,6 +64,12 @@ func (t *tx) pupilsWhere(school gateway.SchoolCode, f gateway.PupilFilter) (w wh
 	}
 	if f.SchoolYear != "" {
 		w.and("school_year = ?", f.SchoolYear)
+	}
+	switch kind := gateway.KindNamed(f.Kind); {
+	case kind != gateway.KindPupil:
+		w.and("kind = ? AND kind <> ''", kind)
+	case f.Kind != "":
+		w.and("kind = ''")
 	}
 	if f.Code != "" {
 		hash, err := t.codeHash(f.Code)

@@ -156,7 +156,7 @@ func eachIndexIsNeeded(t *testing.T, db *store.DB) {
 	t.Helper()
 	for index := range strings.FieldsSeq("notices_state notices_due notices_debtor notices_class notices_campaign notices_plan notices_external_id notices_paid " +
 		"notices_seq receipts_seq receipts_notice receipts_paid receipts_anomaly refunds_seq refunds_state refunds_receipt evidence_owner evidence_kind audit_school " +
-		"audit_action audit_actor audit_object audit_at pupils_created pupils_class_created pupils_code delegates_class campaigns_seq imports_seq " +
+		"audit_action audit_actor audit_object audit_at pupils_created pupils_class_created pupils_code pupils_kind delegates_class campaigns_seq imports_seq " +
 		"webhooks_school outbox_target payers_code carts_account") {
 		restore, err := db.DropIndex(t.Context(), index)
 		if err != nil {
@@ -234,11 +234,16 @@ func readWholly(t *testing.T, db *store.DB) map[string]string {
 		{"pupils of a class", gateway.PupilFilter{Class: "3"}, []string{"pupils_class_created"}},
 		{"pupils of a year", gateway.PupilFilter{SchoolYear: "2026/27"}, []string{"pupils_created"}},
 		{"pupils, next page", gateway.PupilFilter{Before: now, BeforeID: "5"}, []string{"pupils_created"}},
+		{"pupils of a kind", gateway.PupilFilter{Kind: "staff"}, []string{"pupils_kind"}},
+		{"pupils, no others", gateway.PupilFilter{Kind: "pupil"}, []string{"pupils_created"}},
 		{"pupils by code", gateway.PupilFilter{Code: "RSSMRA80A01H501U"}, []string{"pupils_code"}},
 		{"payers of pupils", "payers", key("pupil_payers")},
 		{"pupils to bill of a class", "class", []string{"pupils_class"}},
 		{"delegates", "delegates", []string{"delegates_class"}},
 		{"campaigns", "campaigns", []string{"campaigns_seq"}},
+		{"totals of a campaign", "campaign totals", []string{"notices_campaign"}},
+		{"unpaid of a campaign", "campaign unpaid", []string{"notices_campaign"}},
+		{"unpaid of a campaign, next page", "campaign page", []string{"notices_campaign"}},
 		{"imports", "imports", []string{"imports_seq"}},
 		{"errors of an import", "import errors", key("import_errors")},
 		{"prints", "prints", key("prints")},

@@ -47,10 +47,11 @@ func (t *tx) openPerson(owner, column string, sealed []byte) (p person, err erro
 }
 
 const upsertPupil = `
-INSERT INTO pupils (school, id, code_hash, person_enc, class, school_year, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO pupils (school, id, code_hash, person_enc, class, school_year, created_at, kind)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (school, id) DO UPDATE
-   SET code_hash = excluded.code_hash, person_enc = excluded.person_enc, class = excluded.class, school_year = excluded.school_year`
+   SET code_hash = excluded.code_hash, person_enc = excluded.person_enc, class = excluded.class, school_year = excluded.school_year,
+       kind = excluded.kind`
 
 func (t *tx) PutPupil(p gateway.Pupil) error {
 	hash, sealed, err := t.sealPerson(string(p.School), pupilColumn, person{Code: p.Code, FirstName: p.FirstName, LastName: p.LastName})
@@ -61,16 +62,16 @@ func (t *tx) PutPupil(p gateway.Pupil) error {
 	if created.IsZero() {
 		created = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC) // nobody knows
 	}
-	_, err = t.sql.ExecContext(t.ctx, upsertPupil, p.School, p.ID, hash, sealed, p.Class, p.SchoolYear, at(created))
+	_, err = t.sql.ExecContext(t.ctx, upsertPupil, p.School, p.ID, hash, sealed, p.Class, p.SchoolYear, at(created), p.Kind)
 	return err
 }
 
-const selectPupil = `SELECT school, id, person_enc, class, school_year FROM pupils`
+const selectPupil = `SELECT school, id, person_enc, class, school_year, kind FROM pupils`
 
 func (t *tx) scanPupil(r row) (opener[gateway.Pupil], error) {
 	var p gateway.Pupil
 	var sealed []byte
-	err := r.Scan(&p.School, &p.ID, &sealed, &p.Class, &p.SchoolYear)
+	err := r.Scan(&p.School, &p.ID, &sealed, &p.Class, &p.SchoolYear, &p.Kind)
 	return func() (gateway.Pupil, error) {
 		err := t.openPupil(&p, sealed)
 		return p, err

@@ -128,6 +128,13 @@ const (
 	NewPrintLanguageSl NewPrintLanguage = "sl"
 )
 
+// Defines values for NewPupilKind.
+const (
+	NewPupilKindAdult NewPupilKind = "adult"
+	NewPupilKindPupil NewPupilKind = "pupil"
+	NewPupilKindStaff NewPupilKind = "staff"
+)
+
 // Defines values for NewRegistryPayerLanguage.
 const (
 	NewRegistryPayerLanguageDe          NewRegistryPayerLanguage = "de"
@@ -370,6 +377,13 @@ const (
 	PrintNoticeParamsLanguageSl PrintNoticeParamsLanguage = "sl"
 )
 
+// Defines values for ListPupilsParamsKind.
+const (
+	ListPupilsParamsKindAdult ListPupilsParamsKind = "adult"
+	ListPupilsParamsKindPupil ListPupilsParamsKind = "pupil"
+	ListPupilsParamsKindStaff ListPupilsParamsKind = "staff"
+)
+
 // Defines values for ListReceiptsParamsAnomaly.
 const (
 	ListReceiptsParamsAnomalyAmountMismatch  ListReceiptsParamsAnomaly = "amount_mismatch"
@@ -443,7 +457,7 @@ type Campaign struct {
 	MinAmountCents int64                `json:"min_amount_cents"`
 	Progress       *CampaignProgress    `json:"progress"`
 
-	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+	// Recipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
 	Recipients CampaignRecipients `json:"recipients"`
 	State      string             `json:"state"`
 	Taxonomy   *TextOrNull        `json:"taxonomy"`
@@ -516,11 +530,18 @@ type CampaignProgress struct {
 	Total int `json:"total"`
 }
 
-// CampaignRecipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+// CampaignRecipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
 type CampaignRecipients struct {
+	// Adults All other adults.
+	Adults *bool `json:"adults,omitempty"`
+
+	// All All pupils.
 	All     *bool     `json:"all,omitempty"`
 	Classes *[]string `json:"classes,omitempty"`
 	Pupils  *[]string `json:"pupils,omitempty"`
+
+	// Staff All of the staff.
+	Staff *bool `json:"staff,omitempty"`
 }
 
 // CampaignReminders defines model for CampaignReminders.
@@ -659,6 +680,7 @@ type Event struct {
 	At           time.Time   `json:"at"`
 	Attempt      *TextOrNull `json:"attempt"`
 	AttemptState *TextOrNull `json:"attempt_state"`
+	Campaign     *TextOrNull `json:"campaign"`
 	Receipt      *TextOrNull `json:"receipt"`
 	Refund       *TextOrNull `json:"refund"`
 	RefundState  *TextOrNull `json:"refund_state"`
@@ -836,7 +858,7 @@ type NewCampaign struct {
 	// MinAmountCents The least that is taken where the amount is free.
 	MinAmountCents *int64 `json:"min_amount_cents,omitempty"`
 
-	// Recipients Of an assigned campaign; the pupils of classes, pupils by their id, or all.
+	// Recipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
 	Recipients *CampaignRecipients `json:"recipients,omitempty"`
 
 	// Taxonomy The school's when left out.
@@ -991,6 +1013,9 @@ type NewPupil struct {
 	// ID As in the address; may be left out.
 	ID *string `json:"id,omitempty"`
 
+	// Kind pupil when left out.
+	Kind *NewPupilKind `json:"kind,omitempty"`
+
 	// LastName At most 70 characters.
 	LastName string              `json:"last_name"`
 	Payers   *[]NewRegistryPayer `json:"payers,omitempty"`
@@ -998,6 +1023,9 @@ type NewPupil struct {
 	// SchoolYear For example 2026/27; the one that runs when left out.
 	SchoolYear *string `json:"school_year,omitempty"`
 }
+
+// NewPupilKind pupil when left out.
+type NewPupilKind string
 
 // NewRefund Examples: {"amount_cents":1650,"holder":"Laura Bianchi","iban":"IT60X0542811101000000123456","reason":"Gita annullata","receipt":"RKQ2M7XZ4TDLH5WVYB3NCGPAE6"}
 type NewRefund struct {
@@ -1316,10 +1344,13 @@ type ProviderUnavailableReason string
 
 // Pupil defines model for Pupil.
 type Pupil struct {
-	Class      *TextOrNull     `json:"class"`
-	FirstName  string          `json:"first_name"`
-	FiscalCode string          `json:"fiscal_code"`
-	ID         string          `json:"id"`
+	Class      *TextOrNull `json:"class"`
+	FirstName  string      `json:"first_name"`
+	FiscalCode string      `json:"fiscal_code"`
+	ID         string      `json:"id"`
+
+	// Kind pupil, staff or adult.
+	Kind       string          `json:"kind"`
 	LastName   string          `json:"last_name"`
 	Payers     []RegistryPayer `json:"payers"`
 	SchoolYear string          `json:"school_year"`
@@ -2065,11 +2096,15 @@ type ListPupilsParams struct {
 	Class  *string `form:"class,omitempty" json:"class,omitempty"`
 
 	// SchoolYear For example 2026/27.
-	SchoolYear *string `form:"school_year,omitempty" json:"school_year,omitempty"`
+	SchoolYear *string               `form:"school_year,omitempty" json:"school_year,omitempty"`
+	Kind       *ListPupilsParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
 
 	// Q The first letters of the name: rossi ma finds Maria Rossi.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
+
+// ListPupilsParamsKind defines parameters for ListPupils.
+type ListPupilsParamsKind string
 
 // SearchPupilsParams defines parameters for SearchPupils.
 type SearchPupilsParams struct {
@@ -3027,7 +3062,7 @@ type ClientInterface interface {
 	//
 	// Scope registry:write. The body is CSV (separated by ; , or tab, in any usual encoding), XLSX or NDJSON of at most 4 MB and 10,000 rows. A pupil stands on as many rows as it has payers. All or nothing: a wrong row is 400, and errors name it as it stands in the file, rows[7].payer_fiscal_code. Payers that are not in the table stay linked. The same table again changes nothing.
 	//
-	// Columns, in any order, case and accents free: id (matricola), fiscal_code (codice fiscale), first_name (nome), last_name (cognome), class (classe), school_year (anno scolastico); payer_id, payer_fiscal_code (codice fiscale genitore), payer_first_name (nome genitore), payer_last_name (cognome genitore), payer_email (email), payer_relation (parentela: madre, padre, tutore, interessato, altro), payer_language (lingua). Without ids, people are found by their fiscal code, or get an id of our making.
+	// Columns, in any order, case and accents free: id (matricola), fiscal_code (codice fiscale), first_name (nome), last_name (cognome), class (classe), school_year (anno scolastico), kind (tipo: alunno, personale, adulto; without it who is there stays what he is); payer_id, payer_fiscal_code (codice fiscale genitore), payer_first_name (nome genitore), payer_last_name (cognome genitore), payer_email (email), payer_relation (parentela: madre, padre, tutore, interessato, altro), payer_language (lingua). Without ids, people are found by their fiscal code, or get an id of our making.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4634,7 +4669,7 @@ func (c *Client) ChangeRefund(ctx context.Context, cf SchoolCode, id string, par
 //
 // Scope registry:write. The body is CSV (separated by ; , or tab, in any usual encoding), XLSX or NDJSON of at most 4 MB and 10,000 rows. A pupil stands on as many rows as it has payers. All or nothing: a wrong row is 400, and errors name it as it stands in the file, rows[7].payer_fiscal_code. Payers that are not in the table stay linked. The same table again changes nothing.
 //
-// Columns, in any order, case and accents free: id (matricola), fiscal_code (codice fiscale), first_name (nome), last_name (cognome), class (classe), school_year (anno scolastico); payer_id, payer_fiscal_code (codice fiscale genitore), payer_first_name (nome genitore), payer_last_name (cognome genitore), payer_email (email), payer_relation (parentela: madre, padre, tutore, interessato, altro), payer_language (lingua). Without ids, people are found by their fiscal code, or get an id of our making.
+// Columns, in any order, case and accents free: id (matricola), fiscal_code (codice fiscale), first_name (nome), last_name (cognome), class (classe), school_year (anno scolastico), kind (tipo: alunno, personale, adulto; without it who is there stays what he is); payer_id, payer_fiscal_code (codice fiscale genitore), payer_first_name (nome genitore), payer_last_name (cognome genitore), payer_email (email), payer_relation (parentela: madre, padre, tutore, interessato, altro), payer_language (lingua). Without ids, people are found by their fiscal code, or get an id of our making.
 //
 // Takes any type of body and a specified content type.
 //
@@ -8270,6 +8305,18 @@ func NewListPupilsRequest(server string, cf SchoolCode, params *ListPupilsParams
 
 		}
 
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", *params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Q != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -10320,7 +10367,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Scope registry:write. The body is CSV (separated by ; , or tab, in any usual encoding), XLSX or NDJSON of at most 4 MB and 10,000 rows. A pupil stands on as many rows as it has payers. All or nothing: a wrong row is 400, and errors name it as it stands in the file, rows[7].payer_fiscal_code. Payers that are not in the table stay linked. The same table again changes nothing.
 	//
-	// Columns, in any order, case and accents free: id (matricola), fiscal_code (codice fiscale), first_name (nome), last_name (cognome), class (classe), school_year (anno scolastico); payer_id, payer_fiscal_code (codice fiscale genitore), payer_first_name (nome genitore), payer_last_name (cognome genitore), payer_email (email), payer_relation (parentela: madre, padre, tutore, interessato, altro), payer_language (lingua). Without ids, people are found by their fiscal code, or get an id of our making.
+	// Columns, in any order, case and accents free: id (matricola), fiscal_code (codice fiscale), first_name (nome), last_name (cognome), class (classe), school_year (anno scolastico), kind (tipo: alunno, personale, adulto; without it who is there stays what he is); payer_id, payer_fiscal_code (codice fiscale genitore), payer_first_name (nome genitore), payer_last_name (cognome genitore), payer_email (email), payer_relation (parentela: madre, padre, tutore, interessato, altro), payer_language (lingua). Without ids, people are found by their fiscal code, or get an id of our making.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -13778,7 +13825,7 @@ func (c *ClientWithResponses) ChangeRefundWithResponse(ctx context.Context, cf S
 //
 // Scope registry:write. The body is CSV (separated by ; , or tab, in any usual encoding), XLSX or NDJSON of at most 4 MB and 10,000 rows. A pupil stands on as many rows as it has payers. All or nothing: a wrong row is 400, and errors name it as it stands in the file, rows[7].payer_fiscal_code. Payers that are not in the table stay linked. The same table again changes nothing.
 //
-// Columns, in any order, case and accents free: id (matricola), fiscal_code (codice fiscale), first_name (nome), last_name (cognome), class (classe), school_year (anno scolastico); payer_id, payer_fiscal_code (codice fiscale genitore), payer_first_name (nome genitore), payer_last_name (cognome genitore), payer_email (email), payer_relation (parentela: madre, padre, tutore, interessato, altro), payer_language (lingua). Without ids, people are found by their fiscal code, or get an id of our making.
+// Columns, in any order, case and accents free: id (matricola), fiscal_code (codice fiscale), first_name (nome), last_name (cognome), class (classe), school_year (anno scolastico), kind (tipo: alunno, personale, adulto; without it who is there stays what he is); payer_id, payer_fiscal_code (codice fiscale genitore), payer_first_name (nome genitore), payer_last_name (cognome genitore), payer_email (email), payer_relation (parentela: madre, padre, tutore, interessato, altro), payer_language (lingua). Without ids, people are found by their fiscal code, or get an id of our making.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //

@@ -127,3 +127,32 @@ func askedReminders(w world) {
 		return nil
 	})
 }
+
+// Staff and adults stay what they are wherever they are read, and are found.
+func personKinds(w world) {
+	people := map[string]gateway.Pupil{}
+	for id, kind := range map[string]gateway.PersonKind{"k-1": gateway.KindPupil, "k-2": gateway.KindStaff, "k-3": gateway.KindAdult} {
+		people[id] = gateway.Pupil{School: schoolA, ID: id, Kind: kind, Code: pupilCode, FirstName: "Mario", LastName: "Rossi", Class: "5Z", SchoolYear: "2026/27"}
+	}
+	w.update(func(tx gateway.Tx) error {
+		first := people["k-2"]
+		first.Kind = gateway.KindAdult // and then another
+		return errors.Join(tx.PutPupil(people["k-1"]), tx.PutPupil(first), tx.PutPupil(people["k-2"]), tx.PutPupil(people["k-3"]))
+	})
+	w.view(func(tx gateway.Tx) error {
+		for id, want := range people {
+			if got, err := tx.Pupil(schoolA, id); err != nil || got != want {
+				w.Errorf("Pupil(%s) = %+v, %v; want %+v", id, got, err, want)
+			}
+			list, err := tx.PupilRecords(schoolA, gateway.PupilFilter{Class: "5Z", Kind: want.Kind.Name()})
+			if err != nil || len(list) != 1 || list[0].ID != id || list[0].Kind != want.Kind {
+				w.Errorf("PupilRecords of kind %s = %+v, %v", want.Kind.Name(), list, err)
+			}
+		}
+		list, err := tx.PupilsOfClass(schoolA, "5Z")
+		if err != nil || len(list) != 3 || list[1] != people["k-2"] {
+			w.Errorf("PupilsOfClass = %+v, %v", list, err)
+		}
+		return nil
+	})
+}

@@ -62,6 +62,7 @@ func Run(t *testing.T, newDB func(testing.TB) string) {
 		{"Campaigns", campaigns},
 		{"CampaignUnpaid", campaignUnpaid},
 		{"AskedReminders", askedReminders},
+		{"PersonKinds", personKinds},
 		{"Inbox", inbox},
 		{"Archive", archive},
 		{"Webhooks", webhooks},
