@@ -133,6 +133,10 @@ func sandboxCommand(ctx context.Context, c cli, args []string) error {
 		return fmt.Errorf("NODOGATE_SANDBOX_LISTEN: %w", err)
 	}
 	catalogue, err := demoCatalogue("http://" + l.Addr().String())
+	if cfg.set["NODOGATE_PSPS"] {
+		// It plays the PSPs that the gateway beside it has.
+		catalogue, err = (&catalogueFile{path: cfg.PSPs}).load()
+	}
 	if err != nil {
 		return err
 	}
@@ -170,8 +174,13 @@ func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Cata
 	}
 	s, err := sandbox.New(sandbox.Config{
 		URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, Creditor: callbacks.JoinPath(pafornode.Path).String(), Target: target,
-		Gateway: callbacks, Secrets: func(string) string { return demoEnv("DEMO_PSP_SECRET") },
-		NodeFace: callbacks.JoinPath(nodeforpsp.Path).String(), Passwords: func(string) string { return demoEnv("DEMO_NODE_PASSWORD") },
+		Gateway: callbacks, Secrets: secretOf(catalogue, func(p connectors.PSP) string { return p.SecretEnv }),
+		NodeFace: callbacks.JoinPath(nodeforpsp.Path).String(), Passwords: secretOf(catalogue, func(p connectors.PSP) string {
+			if p.Node == nil {
+				return ""
+			}
+			return p.Node.PasswordEnv
+		}),
 		PSPs: catalogue.PSPs, Now: time.Now, Log: log,
 		People: demoPeople(), Portal: public, IdentitySecret: demoEnv("DEMO_OIDC_SECRET"),
 	})
@@ -197,6 +206,19 @@ func serveSandbox(ctx context.Context, l net.Listener, catalogue connectors.Cata
 		return err
 	})
 	return g.Wait()
+}
+
+// secretOf finds what a PSP's entry says is in a variable, for the side that is
+// played: both sides read the same one.
+func secretOf(catalogue connectors.Catalogue, variable func(connectors.PSP) string) func(psp string) string {
+	return func(psp string) string {
+		for _, p := range catalogue.PSPs {
+			if string(p.ID) == psp {
+				return demoEnv(variable(p))
+			}
+		}
+		return ""
+	}
 }
 
 // demoPSPs is the psps.yaml of the demo: every provider is played by the
