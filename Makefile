@@ -54,7 +54,9 @@ assets: $(vendored)
 
 # A failed or missing npm leaves no target behind, and does not stop the build:
 # the portal then wears its own small style.
-$(vendored): gateway/portal/assets/package-lock.json deploy/tools/assets.sh
+# What pages do not use is left out: made anew when they change.
+$(vendored): gateway/portal/assets/package-lock.json gateway/portal/assets/subset.mjs deploy/tools/assets.sh \
+		$(wildcard gateway/portal/templates/*.html gateway/portal/words/*.txt gateway/portal/static/*.js gateway/portal/static/app.css)
 	deploy/tools/assets.sh
 
 ## generate: Go code from the OpenAPI description

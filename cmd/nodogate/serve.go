@@ -193,8 +193,9 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 		return nil, err
 	}
 	var sessions scs.Store = n.store.Sessions()
+	var throttles portal.Throttles
 	if n.redis != nil {
-		sessions = cache.NewSessions(n.redis, time.Now)
+		sessions, throttles = cache.NewSessions(n.redis, time.Now), cache.NewThrottles(n.redis, n.linkKey[:])
 	}
 	identities, identityOrigins, err := n.newIdentities(getenv)
 	if err != nil {
@@ -204,6 +205,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
 		Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, Bulletin: bulletinPDF, Attest: attestationPDF,
 		Identities:  identities,
+		Throttles:   throttles,
 		FormActions: func() []string { return slices.Concat(n.providers.formActions(), identityOrigins) }, Observe: observe, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {

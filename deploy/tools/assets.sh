@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Copies what the portal wears out of the npm package bootstrap-italia into
-# gateway/portal/static/vendor, which is embedded and never committed.
+# Makes what the portal wears of the npm package bootstrap-italia, the part of
+# its style that our pages use and two fonts, in gateway/portal/static/vendor,
+# which is embedded and never committed.
 # Without npm, or without network, it says so and succeeds: the portal works
 # without it.
 set -euo pipefail
@@ -24,20 +25,21 @@ cp "$from/package.json" "$from/package-lock.json" "$from/.npmrc" "$work/"
 	without "npm ci did not succeed"
 }
 
-# For the browser tests only: not below static/, so never embedded.
-cp "$work/node_modules/axe-core/axe.min.js" "$from/axe.min.js"
-
 # The whole folder is replaced: nothing of an older release stays embedded.
-dist=$work/node_modules/bootstrap-italia/dist
-mkdir -p "$work/vendor/fonts"
-cp "$dist/svg/sprites.svg" "$work/vendor/"
-cp "$dist"/fonts/Titillium_Web/titillium-web-*-{regular,600,700}.woff2 "$work/vendor/fonts/"
-cp "$dist"/fonts/Roboto_Mono/roboto-mono-*-{regular,700}.woff2 "$work/vendor/fonts/"
-cp "$dist/fonts/Titillium_Web/OFL.txt" "$work/vendor/fonts/titillium-web.LICENSE.txt"
-cp "$dist/fonts/Roboto_Mono/LICENSE.txt" "$work/vendor/fonts/roboto-mono.LICENSE.txt"
-cp "$work/node_modules/bootstrap-italia/LICENSE" "$work/vendor/bootstrap-italia.LICENSE.txt"
-# Last, for make takes it as the sign that all is there. Its source map stays behind.
-grep -v '^/\*# sourceMappingURL=' "$dist/css/bootstrap-italia.min.css" >"$work/vendor/bootstrap-italia.min.css"
+package=$work/node_modules/bootstrap-italia
+cp "$from/subset.mjs" "$work/"
+(cd "$work" && node subset.mjs "$package" "$OLDPWD/gateway/portal" "$work/vendor" >"$work/log" 2>&1) || {
+	tail -n 5 "$work/log" >&2
+	without "the subset could not be made"
+}
+cp "$package/dist/fonts/Titillium_Web/OFL.txt" "$work/vendor/fonts/titillium-web.LICENSE.txt"
+cp "$package/LICENSE" "$work/vendor/bootstrap-italia.LICENSE.txt"
+# For the browser tests only: not below static/, so never embedded.
+cp "$work/node_modules/axe-core/axe.min.js" "$from/"
+mkdir -p "$from/vendor"
+cp "$package/dist/css/bootstrap-italia.min.css" "$from/vendor/"
 find "$work/vendor" -type f -exec chmod 644 {} +
 rm -rf "$to"
 mv "$work/vendor" "$to"
+# Make takes the style as the sign that all is there, and made of these pages.
+touch "$to/bootstrap-italia.min.css"

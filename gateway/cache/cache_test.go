@@ -369,3 +369,35 @@ func TestQuotas(t *testing.T) {
 		t.Error("a Redis that is away counts")
 	}
 }
+
+// Two processes count together what one address does; what it does otherwise, and
+// others, are apart.
+func TestThrottles(t *testing.T) {
+	t.Parallel()
+	client := open(t)
+	key := []byte(rand.Text())
+	one, other := NewThrottles(client, key), NewThrottles(open(t), key)
+	take := func(th *Throttles, what, who string, want bool) {
+		t.Helper()
+		q, err := th.Take(t.Context(), what, who, time.Hour, 2)
+		if err != nil || q.Allowed != want || want != (q.RetryAfter == 0) || q.RetryAfter > time.Hour {
+			t.Errorf("Take(%s, %s) = %+v, %v; want %t", what, who, q, err, want)
+		}
+	}
+	take(one, "guesses", "192.0.2.1/32", true)
+	take(other, "guesses", "192.0.2.1/32", true)
+	take(one, "guesses", "192.0.2.1/32", false)
+	take(other, "guesses", "192.0.2.1/32", false)
+	take(other, "lookups", "192.0.2.1/32", true)
+	take(one, "guesses", "192.0.2.2/32", true)
+	take(NewThrottles(client, []byte(rand.Text())), "guesses", "192.0.2.1/32", true) // another installation
+
+	keys, err := client.Keys(t.Context(), "*192.0.2.*").Result()
+	if err != nil || len(keys) != 0 {
+		t.Errorf("Redis is told addresses: %q, %v", keys, err)
+	}
+	_ = client.Close()
+	if q, err := one.Take(t.Context(), "guesses", "192.0.2.3/32", time.Hour, 2); err == nil || q.Allowed {
+		t.Errorf("Take without Redis = %+v, %v; want an error", q, err)
+	}
+}

@@ -4,6 +4,7 @@ package portal
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"embed"
@@ -13,6 +14,8 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -58,18 +61,44 @@ func loadAssets() (*assets, error) {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(body)
-		f := &asset{kind: kinds[path.Ext(name)], digest: hex.EncodeToString(sum[:6]), body: body}
-		if f.kind == "" {
-			f.kind = "application/octet-stream"
-		}
-		if base, _, _ := mime.ParseMediaType(f.kind); strings.HasPrefix(base, "text/") || base == "image/svg+xml" {
-			f.compressed = sync.OnceValue(func() []byte { return compress(body) })
-		}
+		f := &asset{kind: cmp.Or(kinds[path.Ext(name)], "application/octet-stream")}
+		f.set(body)
 		a.files[name] = f
 		return nil
 	})
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	for name, f := range a.files {
+		if path.Ext(name) == ".css" {
+			f.set(a.addressed(f.body))
+		}
+	}
+	return a, nil
+}
+
+// set gives the file its content.
+func (f *asset) set(body []byte) {
+	sum := sha256.Sum256(body)
+	f.body, f.digest, f.compressed = body, hex.EncodeToString(sum[:6]), nil
+	if base, _, _ := mime.ParseMediaType(f.kind); strings.HasPrefix(base, "text/") || base == "image/svg+xml" {
+		f.compressed = sync.OnceValue(func() []byte { return compress(body) })
+	}
+}
+
+var cssURL = regexp.MustCompile(`url\("/static/([^"]+)"\)`)
+
+// addressed is a style sheet that asks for other files with their digests, as
+// pages do: a font that was preloaded under another address would come twice.
+// fonts.css may name files that make assets did not fetch; it is not used then.
+func (a *assets) addressed(style []byte) []byte {
+	return cssURL.ReplaceAllFunc(style, func(found []byte) []byte {
+		to, err := a.address(string(cssURL.FindSubmatch(found)[1]))
+		if err != nil {
+			return found
+		}
+		return fmt.Appendf(nil, "url(%q)", to)
+	})
 }
 
 func compress(body []byte) []byte {
@@ -108,6 +137,23 @@ func (a *assets) styles() ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// fonts are the fonts that every page needs: it asks for them before it has read
+// the style sheets.
+func (a *assets) fonts() ([]string, error) {
+	var list []string
+	for name := range a.files {
+		if path.Ext(name) == ".woff2" {
+			to, err := a.address(name)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, to)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
 }
 
 func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {

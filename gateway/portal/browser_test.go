@@ -42,7 +42,11 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(h)
+	// What the tests bring into pages has to come from the pages' own origin.
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	mux.Handle("/prova/", http.StripPrefix("/prova/", http.FileServer(http.Dir("assets"))))
+	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return &site{Gateway: g, t: t, url: srv.URL}
 }

@@ -7,11 +7,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -282,11 +284,13 @@ func (p *portal) tell(c *gin.Context, message string) {
 	p.sessions.Put(c.Request.Context(), sessionMessage, message)
 }
 
-// limiter counts per address. It keeps two generations of addresses: when the
-// younger is full it becomes the elder, and the elder is forgotten, so that no
-// flood of addresses fills the memory.
+// limiter lets each address ask burst times at once, and once more each time
+// every has passed. It keeps two generations of addresses: when the younger is
+// full it becomes the elder, and the elder is forgotten, so that no flood of
+// addresses fills the memory.
 type limiter struct {
-	every rate.Limit
+	what  string // its name where all processes count together
+	every time.Duration
 	burst int
 
 	mu           sync.Mutex
@@ -295,13 +299,12 @@ type limiter struct {
 
 const maxAddresses = 10_000
 
-func newLimiter(every rate.Limit, burst int) *limiter {
-	return &limiter{every: every, burst: burst, young: map[netip.Prefix]*rate.Limiter{}}
+func newLimiter(what string, every time.Duration, burst int) *limiter {
+	return &limiter{what: what, every: every, burst: burst, young: map[netip.Prefix]*rate.Limiter{}}
 }
 
-// allow says whether this address may ask once more. An IPv6 subscriber owns
-// 2^64 addresses and counts as one.
-func (l *limiter) allow(address string, now time.Time) bool {
+// subscriber is what counts as one: an IPv6 subscriber owns 2^64 addresses.
+func subscriber(address string) netip.Prefix {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		a = netip.IPv6Unspecified()
@@ -310,29 +313,55 @@ func (l *limiter) allow(address string, now time.Time) bool {
 	if a = a.Unmap().WithZone(""); a.Is6() {
 		bits = 64
 	}
-	key := netip.PrefixFrom(a, bits).Masked()
+	return netip.PrefixFrom(a, bits).Masked()
+}
 
+// allow says whether this subscriber may ask this process once more; if not,
+// when.
+func (l *limiter) allow(who netip.Prefix, now time.Time) (bool, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	one, ok := l.young[key]
+	one, ok := l.young[who]
 	if !ok {
-		if one, ok = l.elder[key]; !ok {
-			one = rate.NewLimiter(l.every, l.burst)
+		if one, ok = l.elder[who]; !ok {
+			one = rate.NewLimiter(rate.Every(l.every), l.burst)
 		}
 		if len(l.young) >= maxAddresses {
 			l.elder, l.young = l.young, map[netip.Prefix]*rate.Limiter{}
 		}
-		l.young[key] = one
+		l.young[who] = one
 	}
-	return one.AllowN(now, 1)
+	if one.AllowN(now, 1) {
+		return true, 0
+	}
+	return false, time.Duration((1 - one.TokensAt(now)) * float64(l.every))
+}
+
+// Throttles counts what comes from an address, for all processes together. An
+// error means that it cannot tell now: then each process counts for itself,
+// since a portal that nobody can enter for want of a counter serves nobody.
+type Throttles interface {
+	Take(ctx context.Context, what, who string, every time.Duration, burst int) (gateway.Quota, error)
 }
 
 // within answers 429 when the address has asked too often.
 func (p *portal) within(c *gin.Context, l *limiter) bool {
-	if l.allow(c.ClientIP(), p.svc.Now()) {
+	who := subscriber(c.ClientIP())
+	var q gateway.Quota
+	var err error
+	if p.shared != nil {
+		if q, err = p.shared.Take(c.Request.Context(), l.what, who.String(), l.every, l.burst); err != nil {
+			p.log.Warn("shared throttle", "what", l.what, "error", err)
+		}
+	}
+	if p.shared == nil || err != nil {
+		q.Allowed, q.RetryAfter = l.allow(who, p.svc.Now())
+	}
+	if q.Allowed {
 		return true
 	}
-	c.Header("Retry-After", "30")
+	// Rounded up: who waits so long is not refused again.
+	c.Header("Retry-After", strconv.Itoa(int(math.Ceil(q.RetryAfter.Seconds()))))
 	p.problem(c, http.StatusTooManyRequests)
 	return false
 }

@@ -94,6 +94,7 @@ func pageFuncs(files *assets, t *tongue) template.FuncMap {
 	return template.FuncMap{
 		"asset":    files.address,
 		"styles":   files.styles,
+		"fonts":    files.fonts,
 		"language": func() string { return t.code },
 		"t":        t.say,
 		"choose":   t.choose,

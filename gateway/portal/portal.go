@@ -24,7 +24,6 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/gin-gonic/gin"
-	"golang.org/x/time/rate"
 
 	"github.com/nodogate/nodogate/gateway"
 )
@@ -56,6 +55,9 @@ type Config struct {
 	Log            *slog.Logger // nil: silent
 	// Observe gets every answer, for the metric of HTTP durations; may be nil.
 	Observe func(route, method string, code int, d time.Duration)
+	// Throttles counts, for all processes together, how often an address asks; nil:
+	// each process counts for itself.
+	Throttles Throttles
 	// Identities are the OpenID providers families may enter with.
 	Identities []IdentityProvider
 }
@@ -76,6 +78,7 @@ type portal struct {
 	log        *slog.Logger
 	observe    func(route, method string, code int, d time.Duration)
 	foreign    *http.CrossOriginProtection
+	shared     Throttles
 	lookups    *limiter // of notices by people without an account
 	identities []IdentityProvider
 	guesses    *limiter // of passwords
@@ -200,12 +203,12 @@ func New(cfg Config) (http.Handler, error) {
 		log: cfg.Log, observe: cfg.Observe,
 		askable:    map[string]bool{},
 		foreign:    http.NewCrossOriginProtection(),
-		lookups:    newLimiter(rate.Every(2*time.Second), 40),
-		identities: cfg.Identities,
-		guesses:    newLimiter(rate.Every(time.Second), 60),
-		signups:    newLimiter(rate.Every(3*time.Second), 60),
-		gifts:      newLimiter(rate.Every(20*time.Second), 20),
-		questions:  newLimiter(rate.Every(2*time.Minute), 12),
+		lookups:    newLimiter("lookups", 2*time.Second, 40),
+		identities: cfg.Identities, shared: cfg.Throttles,
+		guesses:   newLimiter("guesses", time.Second, 60),
+		signups:   newLimiter("signups", 3*time.Second, 60),
+		gifts:     newLimiter("gifts", 20*time.Second, 20),
+		questions: newLimiter("questions", 2*time.Minute, 12),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/nodogate/nodogate/gateway"
 )
 
@@ -54,7 +52,7 @@ func TestRoutes(t *testing.T) {
 func TestLimiter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
-	l := newLimiter(rate.Every(time.Second), 2)
+	l := newLimiter("test", time.Second, 2)
 	for _, tt := range []struct {
 		address string
 		want    bool
@@ -71,11 +69,11 @@ func TestLimiter(t *testing.T) {
 		{"", true},
 		{"more nonsense", false},
 	} {
-		if got := l.allow(tt.address, now); got != tt.want {
-			t.Errorf("allow(%q) = %v, want %v", tt.address, got, tt.want)
+		if got, wait := l.allow(subscriber(tt.address), now); got != tt.want || !got && wait != time.Second {
+			t.Errorf("allow(%q) = %v, %s, want %v", tt.address, got, wait, tt.want)
 		}
 	}
-	if !l.allow("192.0.2.1", now.Add(time.Second)) {
+	if ok, _ := l.allow(subscriber("192.0.2.1"), now.Add(time.Second)); !ok {
 		t.Error("a second later the address is still refused")
 	}
 }
@@ -83,13 +81,13 @@ func TestLimiter(t *testing.T) {
 func TestLimiterForgets(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
-	l := newLimiter(rate.Every(time.Hour), 1)
+	l := newLimiter("test", time.Hour, 1)
 	a := netip.MustParseAddr("10.0.0.0")
 	for range 5 * maxAddresses {
-		if !l.allow(a.String(), now) {
+		if ok, _ := l.allow(subscriber(a.String()), now); !ok {
 			t.Fatalf("%s is refused at its first look-up", a)
 		}
-		if l.allow(a.String(), now) {
+		if ok, _ := l.allow(subscriber(a.String()), now); ok {
 			t.Fatalf("%s is not refused at its second", a)
 		}
 		a = a.Next()
@@ -167,5 +165,35 @@ func TestStylesWithoutVendor(t *testing.T) {
 	got, err := a.styles()
 	if err != nil || len(got) != 2 || !strings.HasPrefix(got[0], "/static/plain.css?v=") || !strings.HasPrefix(got[1], "/static/app.css?v=") {
 		t.Errorf("styles are %q, %v", got, err)
+	}
+}
+
+// A font that a style sheet names otherwise than the page that preloads it would
+// be fetched twice, and not be kept.
+func TestFontsHaveOneAddress(t *testing.T) {
+	t.Parallel()
+	font := &asset{kind: kinds[".woff2"]}
+	font.set([]byte("wOF2"))
+	a := &assets{map[string]*asset{"vendor/fonts/a.woff2": font}}
+	list, err := a.fonts()
+	if err != nil || len(list) != 1 || !strings.HasPrefix(list[0], "/static/vendor/fonts/a.woff2?v=") {
+		t.Fatalf("fonts are %q, %v", list, err)
+	}
+	style := string(a.addressed([]byte(`@font-face { src: url("/static/vendor/fonts/a.woff2") } @font-face { src: url("/static/vendor/fonts/b.woff2") }`)))
+	if want := `@font-face { src: url("` + list[0] + `") } @font-face { src: url("/static/vendor/fonts/b.woff2") }`; style != want {
+		t.Errorf("style is %s, want %s", style, want)
+	}
+	// And so it is in what is served, where make assets was.
+	all, err := loadAssets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err = all.fonts(); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range list {
+		if !strings.Contains(string(all.files["fonts.css"].body), address) {
+			t.Errorf("fonts.css does not name %s", address)
+		}
 	}
 }
