@@ -42,19 +42,19 @@ func RowKey(in NewNotice) string {
 	return rowKey + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
 }
 
-// CheckRows says what IssueRows would refuse of prepared notices: nil where it
-// would not.
-func (s *Service) CheckRows(ctx context.Context, school School, rows []Notice) ([]error, error) {
-	errs := make([]error, len(rows))
-	err := s.store.View(ctx, func(tx Tx) error {
+// CheckRows says what IssueRows would refuse of prepared notices, nil where it
+// would not, and how many it would make.
+func (s *Service) CheckRows(ctx context.Context, school School, rows []Notice) (errs []error, fresh int, err error) {
+	err = s.store.View(ctx, func(tx Tx) error {
 		results := make([]RowResult, len(rows))
-		_, err := known(tx, school.Code, rows, time.Time{}, results)
+		at, err := known(tx, school.Code, rows, time.Time{}, results)
+		errs, fresh = make([]error, len(rows)), len(at)
 		for i := range results {
 			errs[i] = results[i].Err
 		}
 		return err
 	})
-	return errs, err
+	return errs, fresh, err
 }
 
 // known fills the results of rows that are here, or whose id or number stands
@@ -95,8 +95,9 @@ func known(tx Tx, school SchoolCode, rows []Notice, since time.Time, out []RowRe
 // IssueRows issues prepared notices of which each stands by itself: one that is
 // refused does not keep the others back. Every row must have an ExternalID, no
 // two the same; so the same rows may be given again after a crash, by another
-// process too. since is when the work began.
-func (s *Service) IssueRows(ctx context.Context, actor Actor, school School, rows []Notice, since time.Time) ([]RowResult, error) {
+// process too. since is when the work began. fresh says that a moment ago none of
+// them was here: then they are looked up only when the database finds one.
+func (s *Service) IssueRows(ctx context.Context, actor Actor, school School, rows []Notice, since time.Time, fresh bool) ([]RowResult, error) {
 	missing := 0
 	for i := range rows {
 		if rows[i].Number.IsZero() {
@@ -105,17 +106,24 @@ func (s *Service) IssueRows(ctx context.Context, actor Actor, school School, row
 	}
 	// Leased outside of the transaction, so that nobody waits for it; what is
 	// not used is lost, and of 10^13 that is nothing.
-	fresh, err := s.freshNumbers(ctx, school, missing)
+	numbers, err := s.freshNumbers(ctx, school, missing)
 	if err != nil {
 		return nil, err
+	}
+	all := make([]int, len(rows))
+	for i := range all {
+		all[i] = i
 	}
 	var out []RowResult
 	made := 0
 	issue := func(tx Tx) error {
 		out, made = make([]RowResult, len(rows)), 0
-		at, err := known(tx, school.Code, rows, since, out)
+		at, err := all, error(nil)
+		if !fresh {
+			at, err = known(tx, school.Code, rows, since, out)
+		}
 		if err == nil {
-			made, err = s.insertRows(tx, actor, school, rows, at, fresh, out)
+			made, err = s.insertRows(tx, actor, school, rows, at, numbers, out)
 		}
 		return err
 	}
@@ -125,6 +133,7 @@ func (s *Service) IssueRows(ctx context.Context, actor Actor, school School, row
 		if err = s.store.Update(ctx, issue); !errors.Is(err, ErrConflict) {
 			break
 		}
+		fresh = false
 	}
 	if err != nil {
 		return nil, fmt.Errorf("issue rows: %w", err)

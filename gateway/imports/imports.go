@@ -155,6 +155,9 @@ type job struct {
 	svc    *gateway.Service
 	imp    gateway.Import // owned by the goroutine of run
 	school gateway.School
+	// fresh: the first pass was done here, and found none of the rows in the
+	// database. Written by the goroutine that counts the first pass.
+	fresh bool
 }
 
 func (j *job) run(ctx context.Context) (gateway.Import, error) {
@@ -168,6 +171,7 @@ func (j *job) run(ctx context.Context) (gateway.Import, error) {
 		if err := j.svc.RestartImport(ctx, *i); err != nil {
 			return j.imp, err
 		}
+		j.fresh = true
 		if err := j.pass(ctx, false); err != nil {
 			return j.fail(ctx, err)
 		}
@@ -220,6 +224,7 @@ type chunk struct {
 	ready chan struct{}
 	// What the work on it says.
 	issued, existed int
+	known           bool // one of the rows is here, or its id or number is
 	err             error
 }
 
@@ -340,7 +345,7 @@ func (j *job) work(ctx context.Context, src *source, c *chunk, issue bool) (err 
 		}
 	}
 	if issue {
-		results, err := j.svc.IssueRows(ctx, j.imp.Actor, j.school, notices, j.imp.CreatedAt)
+		results, err := j.svc.IssueRows(ctx, j.imp.Actor, j.school, notices, j.imp.CreatedAt, j.fresh)
 		if err != nil {
 			return err
 		}
@@ -356,10 +361,11 @@ func (j *job) work(ctx context.Context, src *source, c *chunk, issue bool) (err 
 		}
 		return nil
 	}
-	refused, err := j.svc.CheckRows(ctx, j.school, notices)
+	refused, fresh, err := j.svc.CheckRows(ctx, j.school, notices)
 	if err != nil {
 		return err
 	}
+	c.known = fresh < len(notices)
 	for i, r := range refused {
 		if r != nil {
 			good[i].refuse(r, src)
@@ -374,6 +380,9 @@ const firstPass = 0.2
 // count writes down what was done up to the end of a chunk.
 func (j *job) count(ctx context.Context, c *chunk, issue bool) error {
 	imp := &j.imp
+	if !issue && c.known {
+		j.fresh = false
+	}
 	var found []gateway.ImportError
 	for _, it := range c.items {
 		switch {

@@ -60,6 +60,9 @@ var (
 	tooManyCents = &fault{"format", "l'importo ha più di due decimali"}
 )
 
+// separators stand between thousands, besides the point.
+var separators = strings.NewReplacer(" ", "", "'", "", "’", "")
+
 // amount reads euro. thousands says that a point was taken for a thousands
 // separator, which a person should look at.
 func amount(c sheet.Cell) (cents money.Cents, thousands bool, bad *fault) {
@@ -79,7 +82,7 @@ func amount(c sheet.Cell) (cents money.Cents, thousands bool, bad *fault) {
 	if strings.HasPrefix(s, "-") || strings.HasPrefix(s, "−") || strings.HasPrefix(s, "(") {
 		return 0, false, negative
 	}
-	s = strings.NewReplacer(" ", "", "'", "", "’", "").Replace(strings.TrimPrefix(s, "+"))
+	s = separators.Replace(strings.TrimPrefix(s, "+"))
 	dots, commas := strings.Count(s, "."), strings.Count(s, ",")
 	whole, part := s, ""
 	switch {

@@ -3,6 +3,10 @@
 package store
 
 import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -113,8 +117,45 @@ func (t *tx) OnceRecord(scope string) (r gateway.OnceRecord, err error) {
 	if err != nil {
 		return gateway.OnceRecord{}, err
 	}
-	r.Body, err = k.open(onceColumn, sealed)
+	if r.Body, err = k.open(onceColumn, sealed); err == nil {
+		r.Body, err = unpacked(r.Body)
+	}
 	return r, err
+}
+
+// packFrom is how long an answer is that pays for compressing it. A batch of
+// notices is answered with a megabyte that says much the same a thousand times,
+// and all of it would be written twice, to the log and to the table.
+const packFrom = 4 << 10
+
+// packed compresses a long answer. It begins then as no JSON, XML or PDF does.
+func packed(body []byte) []byte {
+	if len(body) < packFrom {
+		return body
+	}
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err == nil {
+		_, err = w.Write(body)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil || b.Len() >= len(body) {
+		return body // a buffer takes everything
+	}
+	return b.Bytes()
+}
+
+func unpacked(body []byte) ([]byte, error) {
+	if !bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
+		return body, nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("saved answer: %w", err)
+	}
+	return io.ReadAll(r)
 }
 
 const upsertOnce = `
@@ -133,7 +174,7 @@ func (t *tx) PutOnce(r gateway.OnceRecord) error {
 		return err
 	}
 	return t.changed(gateway.ErrConflict, upsertOnce, r.Scope, r.Fingerprint[:], r.Running, r.Status, r.Location,
-		k.seal(onceColumn, r.Body), at(r.CreatedAt), at(r.ExpiresAt), r.ETag)
+		k.seal(onceColumn, packed(r.Body)), at(r.CreatedAt), at(r.ExpiresAt), r.ETag)
 }
 
 const deleteOnce = `DELETE FROM once WHERE scope = $1`

@@ -238,12 +238,28 @@ func (t *tx) codeHash(code gateway.FiscalCode) ([]byte, error) {
 	return t.hash("code", string(code))
 }
 
+// maxHashes is how many hashes a transaction remembers: those of the people of
+// one batch are asked for several times.
+const maxHashes = 10_000
+
 func (t *tx) hash(kind, value string) ([]byte, error) {
+	place := kind + "\x00" + value
+	if sum, ok := t.hashes[place]; ok {
+		return sum, nil
+	}
 	k, err := t.key(installation)
 	if err != nil {
 		return nil, err
 	}
-	mac := hmac.New(sha256.New, k.index)
-	mac.Write([]byte(kind + "\x00" + value))
-	return mac.Sum(nil), nil
+	if t.mac == nil {
+		t.mac = hmac.New(sha256.New, k.index)
+	}
+	t.mac.Reset()
+	t.mac.Write([]byte(place))
+	sum := t.mac.Sum(nil)
+	if t.hashes == nil || len(t.hashes) >= maxHashes {
+		t.hashes = map[string][]byte{}
+	}
+	t.hashes[place] = sum
+	return sum, nil
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"hash"
 	"slices"
 	"strings"
 	"unicode"
@@ -54,9 +55,9 @@ func namesLike(name, asked []string) bool {
 	return true
 }
 
-// nameHash tells the names of one person apart.
-func (k *dataKey) nameHash(words string) []byte {
-	mac := hmac.New(sha256.New, k.index)
+// nameHash tells the names of one person apart; mac is a school's.
+func nameHash(mac hash.Hash, words string) []byte {
+	mac.Reset()
 	mac.Write([]byte("name\x00" + words))
 	return mac.Sum(nil)[:8]
 }
@@ -78,15 +79,21 @@ type named struct {
 }
 
 type nameRow struct {
-	school           gateway.SchoolCode
-	code, hash, name []byte
+	school     gateway.SchoolCode
+	code, hash []byte
+	words      string
+	key        *dataKey
 }
+
+func (r nameRow) sealed() []byte { return r.key.seal(nameColumn, []byte(r.words)) }
 
 // insertNames makes people findable. The rows go in one order for all, so that
 // two who add the same do not wait for each other.
 func (t *tx) insertNames(people []named) error {
 	rows := make([]nameRow, 0, len(people))
 	seen := make(map[string]bool, len(people))
+	var mac hash.Hash
+	var owner *dataKey // of mac
 	for _, p := range people {
 		key := string(p.school) + string(p.code) + p.name
 		if p.code == nil || seen[key] {
@@ -97,8 +104,11 @@ func (t *tx) insertNames(people []named) error {
 		if err != nil {
 			return err
 		}
+		if k != owner {
+			mac, owner = hmac.New(sha256.New, k.index), k
+		}
 		words := strings.Join(nameWords(p.name), " ")
-		rows = append(rows, nameRow{p.school, p.code, k.nameHash(words), k.seal(nameColumn, []byte(words))})
+		rows = append(rows, nameRow{p.school, p.code, nameHash(mac, words), words, k})
 	}
 	slices.SortFunc(rows, func(a, b nameRow) int {
 		return cmp.Or(cmp.Compare(a.school, b.school), bytes.Compare(a.code, b.code), bytes.Compare(a.hash, b.hash))
@@ -109,7 +119,7 @@ func (t *tx) insertNames(people []named) error {
 	for from, n := range chunks(len(rows)) {
 		args := make([]any, 0, n*nameValues)
 		for _, r := range rows[from : from+n] {
-			args = append(args, r.school, r.code, r.hash, r.name)
+			args = append(args, r.school, r.code, r.hash, r.sealed())
 		}
 		if _, err := t.sql.ExecContext(t.ctx, fmt.Sprintf(insertNames, values(n, nameValues)), args...); err != nil {
 			return err
@@ -118,30 +128,55 @@ func (t *tx) insertNames(people []named) error {
 	return nil
 }
 
-// Most of many are there already, so COPY would fail: PostgreSQL takes them as
-// arrays. A row that meets a conflict costs seven times as much as looking
-// whether it is there; the order is kept as insertNames says. The look-up is one
-// per row, by the key, whatever the planner thinks of the table: a join that was
-// planned while it was empty would read all of it each time.
-const insertNameArrays = `
-INSERT INTO names (school, code_hash, name_hash, name_enc)
-SELECT n.school, n.code_hash, n.name_hash, n.name_enc
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS n (school, code_hash, name_hash, name_enc)
+// Most of many are there already, so COPY would fail, and a row that meets a
+// conflict costs seven times as much as looking whether it is there. So they are
+// looked up first, and only those that are missing are sealed and added. The
+// look-up is one per row, by the key, whatever the planner thinks of the table: a
+// join that was planned while it was empty would read all of it each time.
+const selectMissingNames = `
+SELECT n.position
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS n (school, code_hash, name_hash, position)
  WHERE (
        SELECT t.school
          FROM names t
         WHERE t.school = n.school AND t.code_hash = n.code_hash AND t.name_hash = n.name_hash
         LIMIT 1) IS NULL
- ORDER BY n.school, n.code_hash, n.name_hash
+ ORDER BY n.position`
+
+// Somebody may have added one since it was looked up.
+const insertNameArrays = `
+INSERT INTO names (school, code_hash, name_hash, name_enc)
+SELECT school, code_hash, name_hash, name_enc
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS n (school, code_hash, name_hash, name_enc)
+ ORDER BY school, code_hash, name_hash
     ON CONFLICT DO NOTHING`
 
 func (t *tx) streamNames(rows []nameRow) error {
-	schools := make([]string, len(rows))
-	codes, hashes, names := make([][]byte, len(rows)), make([][]byte, len(rows)), make([][]byte, len(rows))
-	for i, r := range rows {
-		schools[i], codes[i], hashes[i], names[i] = string(r.school), r.code, r.hash, r.name
+	columns := func(rows []nameRow) (schools []string, codes, hashes [][]byte) {
+		schools, codes, hashes = make([]string, len(rows)), make([][]byte, len(rows)), make([][]byte, len(rows))
+		for i, r := range rows {
+			schools[i], codes[i], hashes[i] = string(r.school), r.code, r.hash
+		}
+		return schools, codes, hashes
 	}
-	_, err := t.sql.ExecContext(t.ctx, insertNameArrays, schools, codes, hashes, names)
+	schools, codes, hashes := columns(rows)
+	found, err := t.sql.QueryContext(t.ctx, selectMissingNames, schools, codes, hashes)
+	missing, err := collect(found, err, func(r row) (n nameRow, err error) {
+		var position int // from 1
+		if err = r.Scan(&position); err == nil {
+			n = rows[position-1]
+		}
+		return n, err
+	})
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	schools, codes, hashes = columns(missing)
+	names := make([][]byte, len(missing))
+	for i, r := range missing {
+		names[i] = r.sealed()
+	}
+	_, err = t.sql.ExecContext(t.ctx, insertNameArrays, schools, codes, hashes, names)
 	return err
 }
 

@@ -21,6 +21,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"math"
 	"strings"
@@ -248,6 +249,9 @@ type state struct {
 	conn     *sql.Conn // that sql runs on; nil where nothing is copied
 	writable bool
 	keys     map[string]*dataKey // read or made here, not yet in the cache
+	// mac makes the hashes that look people up, and hashes are those it made.
+	mac    hash.Hash
+	hashes map[string][]byte
 	// broken is why a part could not be undone: the whole must not commit.
 	broken error
 }

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -1276,6 +1277,15 @@ func once(w world) {
 		w.wants("OnceRecord of a deleted one", err, gateway.ErrNotFound)
 		return nil
 	})
+
+	// A long answer comes back byte for byte, and takes a part of its length.
+	done.Body = bytes.Repeat([]byte(`{"description":"Viaggio di istruzione a Siena"}`), 2000)
+	w.update(func(tx gateway.Tx) error { return tx.PutOnce(done) })
+	equal(w, "a long answer", get(), done)
+	var length int
+	if err := w.raw().QueryRowContext(w.Context(), "SELECT length(body_enc) FROM once WHERE scope = 's'").Scan(&length); err != nil || length > len(done.Body)/10 {
+		w.Errorf("a repetitive answer of %d bytes is kept in %d, %v", len(done.Body), length, err)
+	}
 }
 
 func sessions(w world) {
