@@ -226,10 +226,17 @@ func (h *handlers) ListNotices(ctx context.Context, r ListNoticesRequestObject) 
 }
 
 func (h *handlers) SearchNotices(ctx context.Context, r SearchNoticesRequestObject) (SearchNoticesResponseObject, error) {
-	ctx, _ = begin(ctx)
+	ctx, k := begin(ctx)
 	code, err := gateway.ParseFiscalCode(r.Body.Debtor)
 	if err != nil {
 		return nil, wrong("debtor", "format", "give a codice fiscale of 16 characters, 11 digits, or ANONIMO")
+	}
+	// Whoever looks a person up leaves a trace, which does not say whom.
+	err = h.svc.Atomically(ctx, func(_ context.Context, tx gateway.Tx) error {
+		return tx.AppendAudit(gateway.Audit{School: gateway.SchoolCode(r.Cf), Actor: k.caller.actor(), Action: "notices.searched", At: h.svc.Now()})
+	})
+	if err != nil {
+		return nil, err
 	}
 	out, err := h.listNotices(ctx, r.Cf, gateway.NoticeFilter{Debtor: code}, r.Params.Limit, r.Params.Cursor)
 	return SearchNotices200JSONResponse{NoticePageJSONResponse(out)}, err

@@ -195,6 +195,10 @@ func TestListAndSearchNotices(t *testing.T) {
 	if got := search(string(gatewaytest.PupilCode)); got != "cancelled expired open" {
 		t.Errorf("search for the pupil: got %q", got)
 	}
+	trail := as[struct{ Items []AuditLine }](t, a.get(base+"/audit?action=notices.searched", a.admin), 200).Items
+	if len(trail) != 2 || trail[0].Object != "" {
+		t.Errorf("two searches for persons left %+v in the trail", trail)
+	}
 	for _, n := range as[NoticePage](t, a.get(base+"/notices?status=paid", a.school), 200).Items {
 		if len(n.Receipts) != 1 || time.Time(n.PaidAt).IsZero() {
 			t.Errorf("paid notice in a list: receipts %v, paid_at %v", n.Receipts, n.PaidAt)
