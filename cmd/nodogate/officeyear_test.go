@@ -41,6 +41,7 @@ func TestOfficeYear(t *testing.T) {
 			o.corrects()
 			o.hasADelegate()
 			o.isPaid()
+			o.reminds()
 			o.prints()
 			o.exports()
 			o.closesTheYear()
@@ -63,7 +64,7 @@ type officeYear struct {
 	cf                             string
 	school                         apiclient.School
 	webhook, trip, insurance, gift string // ids
-	print                          string
+	print, giveURL                 string
 	receipt                        string // of what is given back
 	refund                         string
 	// trips and covers are the notices by pupil: the trip's in the order single
@@ -132,11 +133,15 @@ func (o *officeYear) opensTheSchool() {
 		MechanographicCode: new("GRIC82500N"), HelpText: new("Segreteria, 0566 000003"),
 	}
 	made := got(o.admin.CreateSchoolWithResponse(ctx, &apiclient.CreateSchoolParams{IdempotencyKey: o.admin.key()}, school)).is(t, 201)
-	o.school = *made.JSON201
 	if made.Headers201.Location != "/api/v1/schools/"+o.cf {
 		t.Errorf("the school is at %q", made.Headers201.Location)
 	}
 	got(o.admin.CreateSchoolWithResponse(ctx, &apiclient.CreateSchoolParams{IdempotencyKey: o.admin.key()}, school)).is(t, 200)
+
+	// The school wants its campaigns approved by another than who wrote them.
+	o.school = *got(o.admin.ChangeSchoolWithResponse(ctx, o.cf, &apiclient.ChangeSchoolParams{IfMatch: &made.Headers201.ETag}, apiclient.SchoolChange{
+		CampaignsNeedApproval: new(true), Town: new("Follonica"),
+	})).is(t, 200).JSON200
 
 	client := func(name string, scopes ...string) *desk {
 		made := got(o.admin.CreateClientWithResponse(ctx, &apiclient.CreateClientParams{IdempotencyKey: o.admin.key()}, apiclient.NewAPIClient{
@@ -254,9 +259,14 @@ func (o *officeYear) draft(c apiclient.NewCampaign) (id string) {
 	return made.ID
 }
 
+func (o *officeYear) approve(by *desk, id string) answer[*apiclient.ApproveCampaignResponse] {
+	o.Helper()
+	return got(by.ApproveCampaignWithResponse(o.Context(), o.cf, id, &apiclient.ApproveCampaignParams{IdempotencyKey: by.key()}))
+}
+
 func (o *officeYear) publish(id string) answer[*apiclient.PublishCampaignResponse] {
 	o.Helper()
-	return got(o.desk.PublishCampaignWithResponse(o.Context(), o.cf, id, &apiclient.PublishCampaignParams{IdempotencyKey: o.desk.key()}, apiclient.PublishCampaignJSONRequestBody{}))
+	return got(o.desk.PublishCampaignWithResponse(o.Context(), o.cf, id, &apiclient.PublishCampaignParams{IdempotencyKey: o.desk.key()}))
 }
 
 // wantsApproval is the school's option that its campaigns be approved.
@@ -277,14 +287,11 @@ func (o *officeYear) asksForTheTrip() {
 	})
 	o.wantsApproval(true)
 	o.publish(o.trip).refuses(t, 409, "campaign_waiting")
-	approve := func(d *desk) answer[*apiclient.ApproveCampaignResponse] {
-		return got(d.ApproveCampaignWithResponse(ctx, o.cf, o.trip, &apiclient.ApproveCampaignParams{IdempotencyKey: d.key()}, apiclient.ApproveCampaignJSONRequestBody{}))
-	}
-	approve(o.desk).refuses(t, 403, "insufficient_scope")
-	if c := approve(o.head).is(t, 200).JSON200; c.State != "approved" || *c.ApprovedBy == "" {
+	o.publish(o.trip).refuses(t, 409, "campaign_waiting")
+	o.approve(o.desk, o.trip).refuses(t, 403, "insufficient_scope")
+	if c := o.approve(o.head, o.trip).is(t, 200).JSON200; c.State != apiclient.CampaignStateApproved || *c.ApprovedBy == "" {
 		t.Errorf("approved: %+v", c)
 	}
-	o.wantsApproval(false)
 	if c := o.publish(o.trip).is(t, 200).JSON200; c.State != "published" || c.Totals.Notices != 12 || c.Totals.IssuedCents != 6*12000 {
 		t.Errorf("published: %+v", c)
 	}
@@ -329,11 +336,23 @@ func (o *officeYear) asksForTheInsurance() {
 		Kind: "assigned", Title: "Assicurazione", Description: "Assicurazione integrativa", AmountCents: 850, DueDate: o.in(20),
 		Recipients: &apiclient.CampaignRecipients{All: new(true)}, Deduction: new(apiclient.NewCampaignDeductionEBis),
 	})
-	if c := o.publish(o.insurance).is(o.T, 200).JSON200; c.Totals.Notices != 10 || c.Totals.IssuedCents != 8500 {
+	o.approve(o.head, o.insurance).is(o.T, 200)
+	if c := o.publish(o.insurance).is(o.T, 200).JSON200; c.Totals.Notices != 10 || c.Totals.IssuedCents != 8500 || c.Progress.Acted != 10 {
 		o.Errorf("the insurance: %+v", c)
+	}
+	// Another day for all of it; the amount is what was approved.
+	change := func(c apiclient.CampaignChange) answer[*apiclient.ChangeCampaignResponse] {
+		return got(o.desk.ChangeCampaignWithResponse(o.Context(), o.cf, o.insurance, nil, c))
+	}
+	change(apiclient.CampaignChange{AmountCents: new(int64(900))}).refuses(o.T, 409, "campaign_published")
+	if c := change(apiclient.CampaignChange{DueDate: new(o.in(22))}).is(o.T, 200).JSON200; c.Progress.State != "done" || c.Progress.Acted != 10 {
+		o.Errorf("the insurance on another day: %+v", c.Progress)
 	}
 	o.covers = map[string]apiclient.Notice{}
 	for _, n := range o.notices(apiclient.ListNoticesParams{Campaign: &o.insurance}) {
+		if n.DueDate.String() != o.in(22).String() {
+			o.Errorf("an insurance is due on %s", n.DueDate)
+		}
 		o.covers[o.pupil(n)] = n
 	}
 	if len(o.covers) != 10 {
@@ -347,12 +366,14 @@ func (o *officeYear) asksForGifts() {
 		Kind: "voluntary", Title: "Laboratori", Description: "Contributo volontario per i laboratori", AmountCents: 2000, MinAmountCents: new(int64(500)), FreeAmount: new(true),
 		DueDate: o.in(200), Deduction: new(apiclient.NewCampaignDeductionIOcties),
 	})
-	at := "/versamenti-volontari/" + o.cf + "/" + o.gift
-	newVisitor(t, o.base).allow(http.StatusNotFound).do("GET", o.base+at, nil)
-	o.publish(o.gift).is(t, 200)
+	if address := o.campaign(o.gift).GiveURL; address != nil {
+		t.Errorf("a draft takes gifts at %s", *address)
+	}
+	o.approve(o.head, o.gift).is(t, 200)
+	o.giveURL = *o.publish(o.gift).is(t, 200).JSON200.GiveURL
 	o.paid = map[string]int64{}
 	v := newVisitor(t, o.base)
-	v.allow(http.StatusBadRequest).submit(at, "Aggiungi al carrello", url.Values{"nome": {"Nonna Pina"}, "importo": {"4,99"}})
+	v.allow(http.StatusBadRequest).submit(strings.TrimPrefix(o.giveURL, o.base), "Aggiungi al carrello", url.Values{"nome": {"Nonna Pina"}, "importo": {"4,99"}})
 	if !strings.Contains(v.text(), "L’importo minimo è € 5,00") {
 		t.Errorf("less than the least is taken: %s", v.text())
 	}
@@ -438,7 +459,7 @@ func (o *officeYear) corrects() {
 	cancel := func(tag *string) answer[*apiclient.CancelNoticeResponse] {
 		return got(o.desk.CancelNoticeWithResponse(ctx, o.cf, n, &apiclient.CancelNoticeParams{IfMatch: tag, IdempotencyKey: o.desk.key()}))
 	}
-	cancel(&tag).is(t, 200) // the first version of any notice
+	cancel(&tag).is(t, 200) // of all at that time
 	cancel(&tag).refuses(t, 412, "version_mismatch")
 	if c := o.campaign(o.insurance); c.Totals.Notices != 9 || c.Totals.IssuedCents != 8500-350-850 {
 		t.Errorf("the totals with one cancelled: %+v", c.Totals)
@@ -587,8 +608,8 @@ func (o *officeYear) isPaid() {
 	}
 	// What was told, in its order.
 	for number, want := range map[string]string{
-		o.covers["a-05"].Number:   "issued changed receipt.recorded paid",
-		o.covers["a-06"].Number:   "issued cancelled restored",
+		o.covers["a-05"].Number:   "issued changed changed receipt.recorded paid",
+		o.covers["a-06"].Number:   "issued changed cancelled restored",
 		o.trips["a-01"][1].Number: "issued cancelled",
 		o.trips["a-03"][1].Number: "issued receipt.recorded paid",
 	} {
@@ -599,6 +620,22 @@ func (o *officeYear) isPaid() {
 			t.Errorf("was told %q, want %q", got, want)
 		}
 	}
+}
+
+// reminds writes to who has not paid.
+func (o *officeYear) reminds() {
+	t := o.T
+	remind := func(id string) answer[*apiclient.RemindCampaignResponse] {
+		return got(o.desk.RemindCampaignWithResponse(o.Context(), o.cf, id, &apiclient.RemindCampaignParams{IdempotencyKey: o.desk.key()}))
+	}
+	// The rest of a-03's trip, and the first instalments of three.
+	if r := remind(o.trip).is(t, 200).JSON200; r.State != "done" || r.Queued != 4 || r.Reasons.Unreachable != 0 {
+		t.Errorf("reminded: %+v", r)
+	}
+	if r := remind(o.trip).is(t, 200).JSON200; r.Queued != 0 || r.Reasons.RemindedToday != 4 {
+		t.Errorf("reminded again: %+v", r)
+	}
+	remind(o.gift).refuses(t, 409, "campaign_voluntary")
 }
 
 func (o *officeYear) prints() {
@@ -765,14 +802,24 @@ func (o *officeYear) exports() {
 
 func (o *officeYear) closesTheYear() {
 	ctx, t := o.Context(), o.T
-	for _, id := range []string{o.trip, o.insurance, o.gift} {
-		c := got(o.desk.CloseCampaignWithResponse(ctx, o.cf, id, &apiclient.CloseCampaignParams{IdempotencyKey: o.desk.key()}, apiclient.CloseCampaignJSONRequestBody{})).is(t, 200).JSON200
-		if c.State != "closed" {
+	end := func(id string, cancel bool) apiclient.Campaign {
+		t.Helper()
+		c := got(o.desk.CloseCampaignWithResponse(ctx, o.cf, id, &apiclient.CloseCampaignParams{IdempotencyKey: o.desk.key()}, apiclient.CampaignClosing{CancelUnpaid: &cancel})).is(t, 200).JSON200
+		if c.State != apiclient.CampaignStateClosed || c.GiveURL != nil {
 			t.Errorf("%s is %s", c.Title, c.State)
 		}
+		return *c
+	}
+	end(o.gift, false)
+	end(o.trip, false) // it may still be paid
+	if c := end(o.insurance, true); c.Progress.Acted != 6 || c.Totals != (apiclient.CampaignTotals{Notices: 4, IssuedCents: 850*3 + 500, Paid: 4, PaidCents: 850*3 + 500}) {
+		t.Errorf("the insurance, closed: %+v, %+v", c.Totals, c.Progress)
+	}
+	if s := o.notice(o.covers["b-01"].Number).Status; s != apiclient.NoticeStatusCancelled {
+		t.Errorf("an insurance that nobody paid is %s", s)
 	}
 	o.publish(o.insurance).refuses(t, 409, "campaign_state")
-	newVisitor(t, o.base).allow(http.StatusNotFound).do("GET", o.base+"/versamenti-volontari/"+o.cf+"/"+o.gift, nil)
+	newVisitor(t, o.base).allow(http.StatusNotFound).do("GET", o.giveURL, nil)
 	if list := got(o.desk.ListEvidenceWithResponse(ctx, o.cf, nil)).is(t, 200).JSON200.Items; len(list) != 0 {
 		t.Errorf("there is evidence: %+v", list)
 	}
@@ -803,7 +850,7 @@ func (o *officeYear) closesTheYear() {
 		}
 	}
 	did(o.admin, "client.created", "school.changed", "school.created")
-	did(o.desk, "campaign.closed", "campaign.created", "campaign.published", "contribution.opened", "delegate.added", "delegate.ended",
+	did(o.desk, "campaign.changed", "campaign.closed", "campaign.created", "campaign.published", "campaign.reminded", "contribution.opened", "delegate.added", "delegate.ended",
 		"export.notices", "export.payments", "export.receipts", "import.created", "import.done", "notice.cancelled", "notice.changed", "notice.restored", "payer.linked",
 		"print.created", "print.read", "pupil.put", "pupils.listed", "receipt.raw_read", "refund.executed", "refund.requested", "webhook.created")
 	did(o.head, "campaign.approved", "refund.approved")
@@ -832,7 +879,7 @@ func (o *officeYear) closesTheYear() {
 func (o *officeYear) isNobodyElses() {
 	ctx, t := o.Context(), o.T
 	other := newDesk(t, o.base, o.demo.API.ID, o.demo.API.Secret)
-	n := o.covers["a-04"].Number
+	n := o.trips["a-04"][0].Number
 	key := other.key
 	for _, a := range []interface {
 		refuses(testing.TB, int, string)
@@ -860,7 +907,7 @@ func (o *officeYear) isNobodyElses() {
 		got(other.ListCampaignsWithResponse(ctx, o.cf, nil)),
 		got(other.GetCampaignWithResponse(ctx, o.cf, o.trip)),
 		got(other.GetCampaignWithResponse(ctx, string(o.demo.API.School), o.trip)),
-		got(other.PublishCampaignWithResponse(ctx, string(o.demo.API.School), o.trip, &apiclient.PublishCampaignParams{IdempotencyKey: key()}, apiclient.PublishCampaignJSONRequestBody{})),
+		got(other.PublishCampaignWithResponse(ctx, string(o.demo.API.School), o.trip, &apiclient.PublishCampaignParams{IdempotencyKey: key()})),
 		got(other.ListReceiptsWithResponse(ctx, o.cf, nil)),
 		got(other.GetReceiptWithResponse(ctx, o.cf, o.receipt)),
 		got(other.GetReceiptWithResponse(ctx, string(o.demo.API.School), o.receipt)),

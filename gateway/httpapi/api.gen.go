@@ -171,14 +171,17 @@ type AuditPage struct {
 // Campaign defines model for Campaign.
 type Campaign struct {
 	// AmountCents Whole euro cents.
-	AmountCents    Cents                `json:"amount_cents"`
-	ApprovedBy     TextOrNull           `json:"approved_by"`
-	ChangedAt      time.Time            `json:"changed_at"`
-	CreatedAt      time.Time            `json:"created_at"`
-	Deduction      TextOrNull           `json:"deduction"`
-	Description    string               `json:"description"`
-	DueDate        string               `json:"due_date"`
-	FreeAmount     bool                 `json:"free_amount"`
+	AmountCents Cents      `json:"amount_cents"`
+	ApprovedBy  TextOrNull `json:"approved_by"`
+	ChangedAt   time.Time  `json:"changed_at"`
+	CreatedAt   time.Time  `json:"created_at"`
+	Deduction   TextOrNull `json:"deduction"`
+	Description string     `json:"description"`
+	DueDate     string     `json:"due_date"`
+	FreeAmount  bool       `json:"free_amount"`
+
+	// GiveURL Of a voluntary one that is published: the page on which anybody can give, without logging in. Null else.
+	GiveURL        TextOrNull           `json:"give_url"`
 	ID             string               `json:"id"`
 	Instalments    []CampaignInstalment `json:"instalments"`
 	Kind           string               `json:"kind"`
@@ -249,7 +252,7 @@ type CampaignProgress struct {
 	// SkippedNotices The first hundred numbers of those skipped.
 	SkippedNotices []string `json:"skipped_notices"`
 
-	// State running, done, or failed: then ask again, it goes on where it stopped.
+	// State failed: ask again, it goes on where it stopped.
 	State string `json:"state"`
 	Task  string `json:"task"`
 
@@ -279,9 +282,7 @@ type CampaignReminders struct {
 	// Reasons Why notices were left as they are.
 	Reasons SkippedNotices `json:"reasons"`
 	Skipped int            `json:"skipped"`
-
-	// State running or done.
-	State string `json:"state"`
+	State   string         `json:"state"`
 }
 
 // CampaignTotals Notices that are not cancelled. A plan counts as its instalments, until its single option is paid.
@@ -1482,9 +1483,6 @@ type ChangeCampaignParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
 
-// ApproveCampaignJSONBody defines parameters for ApproveCampaign.
-type ApproveCampaignJSONBody = map[string]interface{}
-
 // ApproveCampaignParams defines parameters for ApproveCampaign.
 type ApproveCampaignParams struct {
 	// IdempotencyKey A key of your making; see above.
@@ -1497,17 +1495,11 @@ type CloseCampaignParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// PublishCampaignJSONBody defines parameters for PublishCampaign.
-type PublishCampaignJSONBody = map[string]interface{}
-
 // PublishCampaignParams defines parameters for PublishCampaign.
 type PublishCampaignParams struct {
 	// IdempotencyKey A key of your making; see above.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
-
-// RemindCampaignJSONBody defines parameters for RemindCampaign.
-type RemindCampaignJSONBody = map[string]interface{}
 
 // RemindCampaignParams defines parameters for RemindCampaign.
 type RemindCampaignParams struct {
@@ -1852,17 +1844,8 @@ type CreateCampaignJSONRequestBody = NewCampaign
 // ChangeCampaignJSONRequestBody defines body for ChangeCampaign for application/json ContentType.
 type ChangeCampaignJSONRequestBody = CampaignChange
 
-// ApproveCampaignJSONRequestBody defines body for ApproveCampaign for application/json ContentType.
-type ApproveCampaignJSONRequestBody = ApproveCampaignJSONBody
-
 // CloseCampaignJSONRequestBody defines body for CloseCampaign for application/json ContentType.
 type CloseCampaignJSONRequestBody = CampaignClosing
-
-// PublishCampaignJSONRequestBody defines body for PublishCampaign for application/json ContentType.
-type PublishCampaignJSONRequestBody = PublishCampaignJSONBody
-
-// RemindCampaignJSONRequestBody defines body for RemindCampaign for application/json ContentType.
-type RemindCampaignJSONRequestBody = RemindCampaignJSONBody
 
 // PutDelegateJSONRequestBody defines body for PutDelegate for application/json ContentType.
 type PutDelegateJSONRequestBody = NewDelegate
@@ -6389,7 +6372,6 @@ type ApproveCampaignRequestObject struct {
 	Cf     SchoolCode `json:"cf"`
 	ID     string     `json:"id"`
 	Params ApproveCampaignParams
-	Body   *ApproveCampaignJSONRequestBody
 }
 
 type ApproveCampaignResponseObject interface {
@@ -6513,7 +6495,6 @@ type PublishCampaignRequestObject struct {
 	Cf     SchoolCode `json:"cf"`
 	ID     string     `json:"id"`
 	Params PublishCampaignParams
-	Body   *PublishCampaignJSONRequestBody
 }
 
 type PublishCampaignResponseObject interface {
@@ -6587,7 +6568,6 @@ type RemindCampaignRequestObject struct {
 	Cf     SchoolCode `json:"cf"`
 	ID     string     `json:"id"`
 	Params RemindCampaignParams
-	Body   *RemindCampaignJSONRequestBody
 }
 
 type RemindCampaignResponseObject interface {
@@ -9676,27 +9656,6 @@ func (sh *strictHandler) ApproveCampaign(ctx *gin.Context, cf SchoolCode, id str
 	request.ID = id
 	request.Params = params
 
-	var body ApproveCampaignJSONRequestBody
-	var err error
-	// A request validator built on kin-openapi's openapi3filter with
-	// KeepValidatedValue leaves the value it validated on the body. Bind
-	// that value, matching member names exactly, so the handler receives
-	// what was validated instead of a second, case-insensitive decode.
-	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
-		err = ctx.ShouldBindJSON(&body)
-	} else if binding.Validator != nil {
-		// ShouldBindJSON runs the struct validator after decoding; keep that.
-		err = binding.Validator.ValidateStruct(&body)
-	}
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			sh.options.RequestErrorHandlerFunc(ctx, err)
-			return
-		}
-	} else {
-		request.Body = &body
-	}
-
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ApproveCampaign(ctx, request.(ApproveCampaignRequestObject))
 	}
@@ -9774,27 +9733,6 @@ func (sh *strictHandler) PublishCampaign(ctx *gin.Context, cf SchoolCode, id str
 	request.ID = id
 	request.Params = params
 
-	var body PublishCampaignJSONRequestBody
-	var err error
-	// A request validator built on kin-openapi's openapi3filter with
-	// KeepValidatedValue leaves the value it validated on the body. Bind
-	// that value, matching member names exactly, so the handler receives
-	// what was validated instead of a second, case-insensitive decode.
-	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
-		err = ctx.ShouldBindJSON(&body)
-	} else if binding.Validator != nil {
-		// ShouldBindJSON runs the struct validator after decoding; keep that.
-		err = binding.Validator.ValidateStruct(&body)
-	}
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			sh.options.RequestErrorHandlerFunc(ctx, err)
-			return
-		}
-	} else {
-		request.Body = &body
-	}
-
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.PublishCampaign(ctx, request.(PublishCampaignRequestObject))
 	}
@@ -9822,27 +9760,6 @@ func (sh *strictHandler) RemindCampaign(ctx *gin.Context, cf SchoolCode, id stri
 	request.Cf = cf
 	request.ID = id
 	request.Params = params
-
-	var body RemindCampaignJSONRequestBody
-	var err error
-	// A request validator built on kin-openapi's openapi3filter with
-	// KeepValidatedValue leaves the value it validated on the body. Bind
-	// that value, matching member names exactly, so the handler receives
-	// what was validated instead of a second, case-insensitive decode.
-	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
-		err = ctx.ShouldBindJSON(&body)
-	} else if binding.Validator != nil {
-		// ShouldBindJSON runs the struct validator after decoding; keep that.
-		err = binding.Validator.ValidateStruct(&body)
-	}
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			sh.options.RequestErrorHandlerFunc(ctx, err)
-			return
-		}
-	} else {
-		request.Body = &body
-	}
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RemindCampaign(ctx, request.(RemindCampaignRequestObject))

@@ -23,7 +23,7 @@ func (h *handlers) CreateCampaign(ctx context.Context, r CreateCampaignRequestOb
 	if err != nil {
 		return nil, err
 	}
-	return CreateCampaign201JSONResponse{campaignOf(c), CreateCampaign201ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
+	return CreateCampaign201JSONResponse{h.campaignOf(c), CreateCampaign201ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
 }
 
 func recipientsOf(r CampaignRecipients, in *gateway.CampaignContent) {
@@ -57,7 +57,7 @@ func (h *handlers) ListCampaigns(ctx context.Context, r ListCampaignsRequestObje
 	found, next := page(h, list, found, limit, func(c gateway.Campaign) string { return strconv.FormatInt(c.Seq, 10) })
 	out := ListCampaigns200JSONResponse{Items: make([]Campaign, len(found)), NextCursor: next}
 	for i, c := range found {
-		out.Items[i] = campaignOf(c)
+		out.Items[i] = h.campaignOf(c)
 	}
 	return out, nil
 }
@@ -68,7 +68,7 @@ func (h *handlers) GetCampaign(ctx context.Context, r GetCampaignRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	return GetCampaign200JSONResponse{campaignOf(c), GetCampaign200ResponseHeaders{etag(c.Version)}}, nil
+	return GetCampaign200JSONResponse{h.campaignOf(c), GetCampaign200ResponseHeaders{etag(c.Version)}}, nil
 }
 
 func (h *handlers) ChangeCampaign(ctx context.Context, r ChangeCampaignRequestObject) (ChangeCampaignResponseObject, error) {
@@ -106,7 +106,7 @@ func (h *handlers) ChangeCampaign(ctx context.Context, r ChangeCampaignRequestOb
 	if err != nil {
 		return nil, err
 	}
-	return ChangeCampaign200JSONResponse{campaignOf(c), ChangeCampaign200ResponseHeaders{etag(c.Version)}}, nil
+	return ChangeCampaign200JSONResponse{h.campaignOf(c), ChangeCampaign200ResponseHeaders{etag(c.Version)}}, nil
 }
 
 func (h *handlers) ApproveCampaign(ctx context.Context, r ApproveCampaignRequestObject) (ApproveCampaignResponseObject, error) {
@@ -115,7 +115,7 @@ func (h *handlers) ApproveCampaign(ctx context.Context, r ApproveCampaignRequest
 	if err != nil {
 		return nil, err
 	}
-	return ApproveCampaign200JSONResponse{campaignOf(c), ApproveCampaign200ResponseHeaders{etag(c.Version)}}, nil
+	return ApproveCampaign200JSONResponse{h.campaignOf(c), ApproveCampaign200ResponseHeaders{etag(c.Version)}}, nil
 }
 
 func (h *handlers) PublishCampaign(ctx context.Context, r PublishCampaignRequestObject) (PublishCampaignResponseObject, error) {
@@ -125,9 +125,9 @@ func (h *handlers) PublishCampaign(ctx context.Context, r PublishCampaignRequest
 		return nil, err
 	}
 	if c.Work.State == gateway.WorkRunning {
-		return PublishCampaign202JSONResponse{campaignOf(c), PublishCampaign202ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
+		return PublishCampaign202JSONResponse{h.campaignOf(c), PublishCampaign202ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
 	}
-	return PublishCampaign200JSONResponse{campaignOf(c), PublishCampaign200ResponseHeaders{etag(c.Version)}}, nil
+	return PublishCampaign200JSONResponse{h.campaignOf(c), PublishCampaign200ResponseHeaders{etag(c.Version)}}, nil
 }
 
 func (h *handlers) CloseCampaign(ctx context.Context, r CloseCampaignRequestObject) (CloseCampaignResponseObject, error) {
@@ -138,9 +138,9 @@ func (h *handlers) CloseCampaign(ctx context.Context, r CloseCampaignRequestObje
 		return nil, err
 	}
 	if c.Work.State == gateway.WorkRunning {
-		return CloseCampaign202JSONResponse{campaignOf(c), CloseCampaign202ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
+		return CloseCampaign202JSONResponse{h.campaignOf(c), CloseCampaign202ResponseHeaders{ETag: etag(c.Version), Location: campaignPath(c)}}, nil
 	}
-	return CloseCampaign200JSONResponse{campaignOf(c), CloseCampaign200ResponseHeaders{etag(c.Version)}}, nil
+	return CloseCampaign200JSONResponse{h.campaignOf(c), CloseCampaign200ResponseHeaders{etag(c.Version)}}, nil
 }
 
 func (h *handlers) RemindCampaign(ctx context.Context, r RemindCampaignRequestObject) (RemindCampaignResponseObject, error) {
@@ -179,7 +179,7 @@ func progressOf(w gateway.CampaignWork) *CampaignProgress {
 	return out
 }
 
-func campaignOf(c gateway.Campaign) Campaign {
+func (h *handlers) campaignOf(c gateway.Campaign) Campaign {
 	out := Campaign{
 		ID: c.ID, Kind: string(c.Kind), Title: c.Title, Description: c.Description, AmountCents: Cents(c.Amount), MinAmountCents: int64(c.Min),
 		FreeAmount: c.Free, DueDate: c.DueDate, Instalments: make([]CampaignInstalment, len(c.Instalments)),
@@ -188,6 +188,9 @@ func campaignOf(c gateway.Campaign) Campaign {
 		Totals: CampaignTotals{
 			Notices: c.Totals.Notices, IssuedCents: int64(c.Totals.Issued), Paid: c.Totals.Paid, PaidCents: int64(c.Totals.PaidAmount),
 		},
+	}
+	if c.Kind == gateway.CampaignVoluntary && c.State == gateway.CampaignPublished {
+		out.GiveURL = text(h.svc.PublicURL("/versamenti-volontari/" + string(c.School) + "/" + c.ID))
 	}
 	if c.ApprovedBy != (gateway.Actor{}) {
 		out.ApprovedBy = text(c.ApprovedBy.Kind + " " + c.ApprovedBy.Name)

@@ -21,11 +21,46 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for CampaignKind.
+const (
+	CampaignKindAssigned  CampaignKind = "assigned"
+	CampaignKindVoluntary CampaignKind = "voluntary"
+)
+
+// Defines values for CampaignState.
+const (
+	CampaignStateApproved  CampaignState = "approved"
+	CampaignStateClosed    CampaignState = "closed"
+	CampaignStateDraft     CampaignState = "draft"
+	CampaignStatePublished CampaignState = "published"
+)
+
 // Defines values for CampaignChangeDeduction.
 const (
 	CampaignChangeDeductionEBis    CampaignChangeDeduction = "e-bis"
 	CampaignChangeDeductionEmpty   CampaignChangeDeduction = ""
 	CampaignChangeDeductionIOcties CampaignChangeDeduction = "i-octies"
+)
+
+// Defines values for CampaignProgressState.
+const (
+	CampaignProgressStateDone    CampaignProgressState = "done"
+	CampaignProgressStateFailed  CampaignProgressState = "failed"
+	CampaignProgressStateRunning CampaignProgressState = "running"
+)
+
+// Defines values for CampaignProgressTask.
+const (
+	CampaignProgressTaskChange  CampaignProgressTask = "change"
+	CampaignProgressTaskClose   CampaignProgressTask = "close"
+	CampaignProgressTaskPublish CampaignProgressTask = "publish"
+	CampaignProgressTaskRemind  CampaignProgressTask = "remind"
+)
+
+// Defines values for CampaignRemindersState.
+const (
+	CampaignRemindersStateDone    CampaignRemindersState = "done"
+	CampaignRemindersStateRunning CampaignRemindersState = "running"
 )
 
 // Defines values for CartState.
@@ -451,15 +486,16 @@ type Campaign struct {
 	Description    string               `json:"description"`
 	DueDate        openapi_types.Date   `json:"due_date"`
 	FreeAmount     bool                 `json:"free_amount"`
+	GiveURL        *TextOrNull          `json:"give_url"`
 	ID             string               `json:"id"`
 	Instalments    []CampaignInstalment `json:"instalments"`
-	Kind           string               `json:"kind"`
+	Kind           CampaignKind         `json:"kind"`
 	MinAmountCents int64                `json:"min_amount_cents"`
 	Progress       *CampaignProgress    `json:"progress"`
 
 	// Recipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
 	Recipients CampaignRecipients `json:"recipients"`
-	State      string             `json:"state"`
+	State      CampaignState      `json:"state"`
 	Taxonomy   *TextOrNull        `json:"taxonomy"`
 	Title      string             `json:"title"`
 
@@ -467,6 +503,12 @@ type Campaign struct {
 	Totals  CampaignTotals `json:"totals"`
 	Version int64          `json:"version"`
 }
+
+// CampaignKind defines model for Campaign.Kind.
+type CampaignKind string
+
+// CampaignState defines model for Campaign.State.
+type CampaignState string
 
 // CampaignChange defines model for CampaignChange.
 type CampaignChange struct {
@@ -522,13 +564,19 @@ type CampaignProgress struct {
 	// SkippedNotices The first hundred numbers of those skipped.
 	SkippedNotices []string `json:"skipped_notices"`
 
-	// State running, done, or failed: then ask again, it goes on where it stopped.
-	State string `json:"state"`
-	Task  string `json:"task"`
+	// State failed: ask again, it goes on where it stopped.
+	State CampaignProgressState `json:"state"`
+	Task  CampaignProgressTask  `json:"task"`
 
 	// Total Recipients where it is published, unpaid notices else.
 	Total int `json:"total"`
 }
+
+// CampaignProgressState failed: ask again, it goes on where it stopped.
+type CampaignProgressState string
+
+// CampaignProgressTask defines model for CampaignProgress.Task.
+type CampaignProgressTask string
 
 // CampaignRecipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
 type CampaignRecipients struct {
@@ -550,12 +598,13 @@ type CampaignReminders struct {
 	Queued int `json:"queued"`
 
 	// Reasons Why notices were left as they are.
-	Reasons SkippedNotices `json:"reasons"`
-	Skipped int            `json:"skipped"`
-
-	// State running or done.
-	State string `json:"state"`
+	Reasons SkippedNotices         `json:"reasons"`
+	Skipped int                    `json:"skipped"`
+	State   CampaignRemindersState `json:"state"`
 }
+
+// CampaignRemindersState defines model for CampaignReminders.State.
+type CampaignRemindersState string
 
 // CampaignTotals Notices that are not cancelled. A plan counts as its instalments, until its single option is paid.
 type CampaignTotals struct {
@@ -1809,9 +1858,6 @@ type ChangeCampaignParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// ApproveCampaignJSONBody defines parameters for ApproveCampaign.
-type ApproveCampaignJSONBody = map[string]interface{}
-
 // ApproveCampaignParams defines parameters for ApproveCampaign.
 type ApproveCampaignParams struct {
 	// IdempotencyKey A key of your making; see above.
@@ -1824,17 +1870,11 @@ type CloseCampaignParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// PublishCampaignJSONBody defines parameters for PublishCampaign.
-type PublishCampaignJSONBody = map[string]interface{}
-
 // PublishCampaignParams defines parameters for PublishCampaign.
 type PublishCampaignParams struct {
 	// IdempotencyKey A key of your making; see above.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
-
-// RemindCampaignJSONBody defines parameters for RemindCampaign.
-type RemindCampaignJSONBody = map[string]interface{}
 
 // RemindCampaignParams defines parameters for RemindCampaign.
 type RemindCampaignParams struct {
@@ -2246,17 +2286,8 @@ type CreateCampaignJSONRequestBody = NewCampaign
 // ChangeCampaignJSONRequestBody defines body for ChangeCampaign for application/json ContentType.
 type ChangeCampaignJSONRequestBody = CampaignChange
 
-// ApproveCampaignJSONRequestBody defines body for ApproveCampaign for application/json ContentType.
-type ApproveCampaignJSONRequestBody = ApproveCampaignJSONBody
-
 // CloseCampaignJSONRequestBody defines body for CloseCampaign for application/json ContentType.
 type CloseCampaignJSONRequestBody = CampaignClosing
-
-// PublishCampaignJSONRequestBody defines body for PublishCampaign for application/json ContentType.
-type PublishCampaignJSONRequestBody = PublishCampaignJSONBody
-
-// RemindCampaignJSONRequestBody defines body for RemindCampaign for application/json ContentType.
-type RemindCampaignJSONRequestBody = RemindCampaignJSONBody
 
 // PutDelegateJSONRequestBody defines body for PutDelegate for application/json ContentType.
 type PutDelegateJSONRequestBody = NewDelegate
@@ -2580,23 +2611,12 @@ type ClientInterface interface {
 	// Corresponds with PATCH /api/v1/schools/{cf}/campaigns/{id} (the `ChangeCampaign` operationId).
 	ChangeCampaign(ctx context.Context, cf SchoolCode, id string, params *ChangeCampaignParams, body ChangeCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ApproveCampaignWithBody Approve a campaign
-	//
-	// Scope campaigns:approve. Not by the client that drafted it (403 campaign_own). Approving again changes nothing.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/approve (the `ApproveCampaign` operationId).
-	ApproveCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
 	// ApproveCampaign Approve a campaign
 	//
 	// Scope campaigns:approve. Not by the client that drafted it (403 campaign_own). Approving again changes nothing.
 	//
-	// Takes a body of the `application/json` content type.
-	//
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/approve (the `ApproveCampaign` operationId).
-	ApproveCampaign(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, body ApproveCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ApproveCampaign(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CloseCampaignWithBody Close a campaign
 	//
@@ -2616,41 +2636,19 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/close (the `CloseCampaign` operationId).
 	CloseCampaign(ctx context.Context, cf SchoolCode, id string, params *CloseCampaignParams, body CloseCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PublishCampaignWithBody Publish a campaign
-	//
-	// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
-	PublishCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
 	// PublishCampaign Publish a campaign
 	//
 	// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 	//
-	// Takes a body of the `application/json` content type.
-	//
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
-	PublishCampaign(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, body PublishCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RemindCampaignWithBody Remind of what is unpaid
-	//
-	// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
-	RemindCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PublishCampaign(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RemindCampaign Remind of what is unpaid
 	//
 	// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
 	//
-	// Takes a body of the `application/json` content type.
-	//
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
-	RemindCampaign(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RemindCampaign(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListDelegates List the delegates of a class
 	//
@@ -3607,34 +3605,13 @@ func (c *Client) ChangeCampaign(ctx context.Context, cf SchoolCode, id string, p
 	return c.Client.Do(req)
 }
 
-// ApproveCampaignWithBody Approve a campaign
-//
-// Scope campaigns:approve. Not by the client that drafted it (403 campaign_own). Approving again changes nothing.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/approve (the `ApproveCampaign` operationId).
-func (c *Client) ApproveCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewApproveCampaignRequestWithBody(c.Server, cf, id, params, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
 // ApproveCampaign Approve a campaign
 //
 // Scope campaigns:approve. Not by the client that drafted it (403 campaign_own). Approving again changes nothing.
 //
-// Takes a body of the `application/json` content type.
-//
 // Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/approve (the `ApproveCampaign` operationId).
-func (c *Client) ApproveCampaign(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, body ApproveCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewApproveCampaignRequest(c.Server, cf, id, params, body)
+func (c *Client) ApproveCampaign(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveCampaignRequest(c.Server, cf, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3683,53 +3660,13 @@ func (c *Client) CloseCampaign(ctx context.Context, cf SchoolCode, id string, pa
 	return c.Client.Do(req)
 }
 
-// PublishCampaignWithBody Publish a campaign
-//
-// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
-func (c *Client) PublishCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPublishCampaignRequestWithBody(c.Server, cf, id, params, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
 // PublishCampaign Publish a campaign
 //
 // Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 //
-// Takes a body of the `application/json` content type.
-//
 // Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
-func (c *Client) PublishCampaign(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, body PublishCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPublishCampaignRequest(c.Server, cf, id, params, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RemindCampaignWithBody Remind of what is unpaid
-//
-// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
-func (c *Client) RemindCampaignWithBody(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemindCampaignRequestWithBody(c.Server, cf, id, params, contentType, body)
+func (c *Client) PublishCampaign(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPublishCampaignRequest(c.Server, cf, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3744,11 +3681,9 @@ func (c *Client) RemindCampaignWithBody(ctx context.Context, cf SchoolCode, id s
 //
 // Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
 //
-// Takes a body of the `application/json` content type.
-//
 // Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
-func (c *Client) RemindCampaign(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemindCampaignRequest(c.Server, cf, id, params, body)
+func (c *Client) RemindCampaign(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemindCampaignRequest(c.Server, cf, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5953,19 +5888,8 @@ func NewChangeCampaignRequestWithBody(server string, cf SchoolCode, id string, p
 	return req, nil
 }
 
-// NewApproveCampaignRequest calls the generic ApproveCampaign builder with application/json body
-func NewApproveCampaignRequest(server string, cf SchoolCode, id string, params *ApproveCampaignParams, body ApproveCampaignJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewApproveCampaignRequestWithBody(server, cf, id, params, "application/json", bodyReader)
-}
-
-// NewApproveCampaignRequestWithBody constructs an http.Request for the ApproveCampaign method, with any body, and a specified content type
-func NewApproveCampaignRequestWithBody(server string, cf SchoolCode, id string, params *ApproveCampaignParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewApproveCampaignRequest constructs an http.Request for the ApproveCampaign method
+func NewApproveCampaignRequest(server string, cf SchoolCode, id string, params *ApproveCampaignParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5997,12 +5921,10 @@ func NewApproveCampaignRequestWithBody(server string, cf SchoolCode, id string, 
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-
-	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -6087,19 +6009,8 @@ func NewCloseCampaignRequestWithBody(server string, cf SchoolCode, id string, pa
 	return req, nil
 }
 
-// NewPublishCampaignRequest calls the generic PublishCampaign builder with application/json body
-func NewPublishCampaignRequest(server string, cf SchoolCode, id string, params *PublishCampaignParams, body PublishCampaignJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewPublishCampaignRequestWithBody(server, cf, id, params, "application/json", bodyReader)
-}
-
-// NewPublishCampaignRequestWithBody constructs an http.Request for the PublishCampaign method, with any body, and a specified content type
-func NewPublishCampaignRequestWithBody(server string, cf SchoolCode, id string, params *PublishCampaignParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewPublishCampaignRequest constructs an http.Request for the PublishCampaign method
+func NewPublishCampaignRequest(server string, cf SchoolCode, id string, params *PublishCampaignParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6131,12 +6042,10 @@ func NewPublishCampaignRequestWithBody(server string, cf SchoolCode, id string, 
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-
-	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -6154,19 +6063,8 @@ func NewPublishCampaignRequestWithBody(server string, cf SchoolCode, id string, 
 	return req, nil
 }
 
-// NewRemindCampaignRequest calls the generic RemindCampaign builder with application/json body
-func NewRemindCampaignRequest(server string, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewRemindCampaignRequestWithBody(server, cf, id, params, "application/json", bodyReader)
-}
-
-// NewRemindCampaignRequestWithBody constructs an http.Request for the RemindCampaign method, with any body, and a specified content type
-func NewRemindCampaignRequestWithBody(server string, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewRemindCampaignRequest constructs an http.Request for the RemindCampaign method
+func NewRemindCampaignRequest(server string, cf SchoolCode, id string, params *RemindCampaignParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6198,12 +6096,10 @@ func NewRemindCampaignRequestWithBody(server string, cf SchoolCode, id string, p
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-
-	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -9835,23 +9731,14 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /api/v1/schools/{cf}/campaigns/{id} (the `ChangeCampaign` operationId).
 	ChangeCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *ChangeCampaignParams, body ChangeCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeCampaignResponse, error)
 
-	// ApproveCampaignWithBodyWithResponse Approve a campaign
-	//
-	// Scope campaigns:approve. Not by the client that drafted it (403 campaign_own). Approving again changes nothing.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/approve (the `ApproveCampaign` operationId).
-	ApproveCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveCampaignResponse, error)
-
 	// ApproveCampaignWithResponse Approve a campaign
 	//
 	// Scope campaigns:approve. Not by the client that drafted it (403 campaign_own). Approving again changes nothing.
 	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/approve (the `ApproveCampaign` operationId).
-	ApproveCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, body ApproveCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveCampaignResponse, error)
+	ApproveCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, reqEditors ...RequestEditorFn) (*ApproveCampaignResponse, error)
 
 	// CloseCampaignWithBodyWithResponse Close a campaign
 	//
@@ -9871,41 +9758,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/close (the `CloseCampaign` operationId).
 	CloseCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *CloseCampaignParams, body CloseCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*CloseCampaignResponse, error)
 
-	// PublishCampaignWithBodyWithResponse Publish a campaign
-	//
-	// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
-	PublishCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PublishCampaignResponse, error)
-
 	// PublishCampaignWithResponse Publish a campaign
 	//
 	// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
-	PublishCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, body PublishCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishCampaignResponse, error)
-
-	// RemindCampaignWithBodyWithResponse Remind of what is unpaid
-	//
-	// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
-	RemindCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error)
+	PublishCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, reqEditors ...RequestEditorFn) (*PublishCampaignResponse, error)
 
 	// RemindCampaignWithResponse Remind of what is unpaid
 	//
 	// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
 	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
-	RemindCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error)
+	RemindCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error)
 
 	// ListDelegatesWithResponse List the delegates of a class
 	//
@@ -12945,30 +12814,15 @@ func (c *ClientWithResponses) ChangeCampaignWithResponse(ctx context.Context, cf
 	return ParseChangeCampaignResponse(rsp)
 }
 
-// ApproveCampaignWithBodyWithResponse Approve a campaign
-//
-// Scope campaigns:approve. Not by the client that drafted it (403 campaign_own). Approving again changes nothing.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/approve (the `ApproveCampaign` operationId).
-func (c *ClientWithResponses) ApproveCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveCampaignResponse, error) {
-	rsp, err := c.ApproveCampaignWithBody(ctx, cf, id, params, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseApproveCampaignResponse(rsp)
-}
-
 // ApproveCampaignWithResponse Approve a campaign
 //
 // Scope campaigns:approve. Not by the client that drafted it (403 campaign_own). Approving again changes nothing.
 //
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+// Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/approve (the `ApproveCampaign` operationId).
-func (c *ClientWithResponses) ApproveCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, body ApproveCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveCampaignResponse, error) {
-	rsp, err := c.ApproveCampaign(ctx, cf, id, params, body, reqEditors...)
+func (c *ClientWithResponses) ApproveCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *ApproveCampaignParams, reqEditors ...RequestEditorFn) (*ApproveCampaignResponse, error) {
+	rsp, err := c.ApproveCampaign(ctx, cf, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -13005,60 +12859,30 @@ func (c *ClientWithResponses) CloseCampaignWithResponse(ctx context.Context, cf 
 	return ParseCloseCampaignResponse(rsp)
 }
 
-// PublishCampaignWithBodyWithResponse Publish a campaign
-//
-// Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
-func (c *ClientWithResponses) PublishCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PublishCampaignResponse, error) {
-	rsp, err := c.PublishCampaignWithBody(ctx, cf, id, params, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParsePublishCampaignResponse(rsp)
-}
-
 // PublishCampaignWithResponse Publish a campaign
 //
 // Scope campaigns:write. Issues a notice to each recipient, or opens the contribution. Where the recipients are many the answer is 202 and the rest is issued behind it: progress of the campaign tells how far it is. Nobody is asked twice. Publishing again issues the notices of those who came since, and only those. Where the school wants its campaigns approved (campaigns_need_approval of the school) it has to be approved before (409 campaign_waiting).
 //
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+// Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/publish (the `PublishCampaign` operationId).
-func (c *ClientWithResponses) PublishCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, body PublishCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishCampaignResponse, error) {
-	rsp, err := c.PublishCampaign(ctx, cf, id, params, body, reqEditors...)
+func (c *ClientWithResponses) PublishCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *PublishCampaignParams, reqEditors ...RequestEditorFn) (*PublishCampaignResponse, error) {
+	rsp, err := c.PublishCampaign(ctx, cf, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParsePublishCampaignResponse(rsp)
-}
-
-// RemindCampaignWithBodyWithResponse Remind of what is unpaid
-//
-// Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
-func (c *ClientWithResponses) RemindCampaignWithBodyWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error) {
-	rsp, err := c.RemindCampaignWithBody(ctx, cf, id, params, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRemindCampaignResponse(rsp)
 }
 
 // RemindCampaignWithResponse Remind of what is unpaid
 //
 // Scope campaigns:write. Queues a mail to the payers of each unpaid notice, once a day for each notice at most, the gateway's own reminder before the due date included; of a plan, for what is to be paid next. Whoever refused mails under Consensi gets none. Of a closed campaign too; not before it is published (409 campaign_state), and not of a voluntary one (409 campaign_voluntary). Where the notices are many the answer is 202 and the rest is done behind it: progress of the campaign has the figures.
 //
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+// Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/schools/{cf}/campaigns/{id}/reminders (the `RemindCampaign` operationId).
-func (c *ClientWithResponses) RemindCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, body RemindCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error) {
-	rsp, err := c.RemindCampaign(ctx, cf, id, params, body, reqEditors...)
+func (c *ClientWithResponses) RemindCampaignWithResponse(ctx context.Context, cf SchoolCode, id string, params *RemindCampaignParams, reqEditors ...RequestEditorFn) (*RemindCampaignResponse, error) {
+	rsp, err := c.RemindCampaign(ctx, cf, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
