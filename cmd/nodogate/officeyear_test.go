@@ -107,12 +107,15 @@ func (o *officeYear) roll() []child {
 
 // table is the roll as an office has it.
 func (o *officeYear) table(of func(child) bool) [][]string {
-	rows := [][]string{{"Matricola", "Cognome", "Nome", "Codice Fiscale", "Classe", "Codice pagante", "Cognome genitore", "Nome genitore", "Codice fiscale genitore", "E-mail", "Parentela"}}
+	rows := [][]string{{"Matricola", "Cognome", "Nome", "Codice Fiscale", "Classe", "Codice pagante", "Cognome genitore", "Nome genitore", "Codice fiscale genitore", "E-mail", "Parentela", "Tipo"}}
 	for _, c := range o.roll() {
 		if of(c) {
-			p := c.payer
+			p, kind := c.payer, "alunno"
+			if c.class == "" {
+				kind = "personale"
+			}
 			id := strings.ToLower(strings.ReplaceAll(p.first+"-"+p.last, " ", "-"))
-			rows = append(rows, []string{c.id, c.last, c.first, string(c.code()), c.class, "g-" + id, p.last, p.first, string(p.code()), id + "@famiglie.example", c.relation})
+			rows = append(rows, []string{c.id, c.last, c.first, string(c.code()), c.class, "g-" + id, p.last, p.first, string(p.code()), id + "@famiglie.example", c.relation, kind})
 		}
 	}
 	return rows
@@ -209,6 +212,10 @@ func (o *officeYear) loadsTheRegistry() {
 	class := got(o.desk.ListPupilsWithResponse(ctx, o.cf, &apiclient.ListPupilsParams{Class: new("3B")})).is(t, 200).JSON200.Items
 	if len(class) != 6 {
 		t.Fatalf("3B has %d pupils", len(class))
+	}
+	staff := got(o.desk.ListPupilsWithResponse(ctx, o.cf, &apiclient.ListPupilsParams{Kind: new(apiclient.ListPupilsParamsKindStaff)})).is(t, 200).JSON200.Items
+	if len(staff) != 1 || staff[0].ID != "s-01" || staff[0].Kind != apiclient.PupilKindStaff {
+		t.Errorf("the staff is %+v", staff)
 	}
 	maria := got(o.desk.SearchPupilsWithResponse(ctx, o.cf, nil, apiclient.PupilSearch{FiscalCode: string(o.roll()[0].code())})).is(t, 200).JSON200.Items
 	if len(maria) != 1 || maria[0].ID != "a-01" || len(maria[0].Payers) != 2 {
@@ -334,7 +341,7 @@ func (o *officeYear) asksForTheTrip() {
 func (o *officeYear) asksForTheInsurance() {
 	o.insurance = o.draft(apiclient.NewCampaign{
 		Kind: "assigned", Title: "Assicurazione", Description: "Assicurazione integrativa", AmountCents: 850, DueDate: o.in(20),
-		Recipients: &apiclient.CampaignRecipients{All: new(true)}, Deduction: new(apiclient.NewCampaignDeductionEBis),
+		Recipients: &apiclient.CampaignRecipients{All: new(true), Staff: new(true)}, Deduction: new(apiclient.NewCampaignDeductionEBis),
 	})
 	o.approve(o.head, o.insurance).is(o.T, 200)
 	if c := o.publish(o.insurance).is(o.T, 200).JSON200; c.Totals.Notices != 10 || c.Totals.IssuedCents != 8500 || c.Progress.Acted != 10 {

@@ -1029,12 +1029,10 @@ type Provider struct {
 
 // Pupil defines model for Pupil.
 type Pupil struct {
-	Class      TextOrNull `json:"class"`
-	FirstName  string     `json:"first_name"`
-	FiscalCode string     `json:"fiscal_code"`
-	ID         string     `json:"id"`
-
-	// Kind pupil, staff or adult.
+	Class      TextOrNull      `json:"class"`
+	FirstName  string          `json:"first_name"`
+	FiscalCode string          `json:"fiscal_code"`
+	ID         string          `json:"id"`
 	Kind       string          `json:"kind"`
 	LastName   string          `json:"last_name"`
 	Payers     []RegistryPayer `json:"payers"`

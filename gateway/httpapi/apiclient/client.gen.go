@@ -248,6 +248,13 @@ const (
 	ProviderUnavailableReasonNotAnswering    ProviderUnavailableReason = "not_answering"
 )
 
+// Defines values for PupilKind.
+const (
+	PupilKindAdult PupilKind = "adult"
+	PupilKindPupil PupilKind = "pupil"
+	PupilKindStaff PupilKind = "staff"
+)
+
 // Defines values for ReceiptAnomaly.
 const (
 	ReceiptAnomalyAmountMismatch  ReceiptAnomaly = "amount_mismatch"
@@ -1393,17 +1400,18 @@ type ProviderUnavailableReason string
 
 // Pupil defines model for Pupil.
 type Pupil struct {
-	Class      *TextOrNull `json:"class"`
-	FirstName  string      `json:"first_name"`
-	FiscalCode string      `json:"fiscal_code"`
-	ID         string      `json:"id"`
-
-	// Kind pupil, staff or adult.
-	Kind       string          `json:"kind"`
+	Class      *TextOrNull     `json:"class"`
+	FirstName  string          `json:"first_name"`
+	FiscalCode string          `json:"fiscal_code"`
+	ID         string          `json:"id"`
+	Kind       PupilKind       `json:"kind"`
 	LastName   string          `json:"last_name"`
 	Payers     []RegistryPayer `json:"payers"`
 	SchoolYear string          `json:"school_year"`
 }
+
+// PupilKind defines model for Pupil.Kind.
+type PupilKind string
 
 // PupilPage defines model for PupilPage.
 type PupilPage struct {
