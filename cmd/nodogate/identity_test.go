@@ -29,6 +29,15 @@ func TestEnterWithIdentity(t *testing.T) {
 			t.Errorf("an answer %s is not refused: %s\n%s", what, v.at.Path, v.text())
 		}
 	}
+	resp, err := http.Get(demo.PortalURL + "/accesso")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	// A form that leads to a provider ends on its origin.
+	if policy := resp.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' "+demo.SandboxURL+";") {
+		t.Errorf("the policy is %s", policy)
+	}
 	for _, name := range []string{"SPID", "CIE"} {
 		v := newVisitor(t, demo.PortalURL)
 		to(v, name)

@@ -204,9 +204,13 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 	pages, err := portal.New(portal.Config{
 		Service: n.service, Sessions: sessions, PublicURL: n.public, Secure: n.public.Scheme == "https",
 		Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, Bulletin: bulletinPDF, Attest: attestationPDF,
-		Identities:  identities,
-		Throttles:   throttles,
-		FormActions: func() []string { return slices.Concat(n.providers.formActions(), identityOrigins) }, Observe: observe, TrustedProxies: cfg.TrustedProxies,
+		Identities: identities,
+		Throttles:  throttles,
+		FormActions: func() []string {
+			all := slices.Concat(n.providers.formActions(), identityOrigins)
+			slices.Sort(all)
+			return slices.Compact(all)
+		}, Observe: observe, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err
