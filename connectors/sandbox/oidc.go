@@ -454,7 +454,7 @@ func (c client) LoginURL(id string) string {
 	return c.p.issuer + "/accesso?" + url.Values{"id": {id}}.Encode()
 }
 
-func (c client) RestrictAdditionalIdTokenScopes() func([]string) []string { return all } //nolint:revive // op.Client's name
+func (c client) RestrictAdditionalIdTokenScopes() func([]string) []string { return all }
 
 func (c client) RestrictAdditionalAccessTokenScopes() func([]string) []string { return all }
 
