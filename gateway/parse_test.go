@@ -45,6 +45,29 @@ func TestParseFiscalCode(t *testing.T) {
 	}
 }
 
+func TestOfAge(t *testing.T) {
+	t.Parallel()
+	on := Date{Year: 2026, Month: time.November, Day: 23}
+	for code, want := range map[FiscalCode]bool{
+		"RSSMRA80A01H501U": true, "RSSMRA10A41H501F": false, "80014480828": false, Anonymous: false, "": false,
+		"RSSMRA08S23H501X": true,  // 18 today
+		"RSSMRA08S24H501X": false, // tomorrow
+		"RSSMRA08S64H501X": false, // a woman, tomorrow
+		"RSSMRA08S63H501X": true,
+		"RSSMRA26S24H501X": true,  // born in 1926
+		"RSSMRA26S23H501X": false, // today
+		"RSSMRAUUS24H501X": true,  // 1999, by letters
+		"RSSMRA00B29H501X": true,
+	} {
+		if got := code.OfAge(on); got != want {
+			t.Errorf("%s is of age: %t", code, got)
+		}
+	}
+	if FiscalCode("RSSMRA08B29H501X").OfAge(Date{Year: 2026, Month: time.February, Day: 28}) || !FiscalCode("RSSMRA08B29H501X").OfAge(Date{Year: 2026, Month: time.March, Day: 1}) {
+		t.Error("who was born on the 29th of February comes of age on the 1st of March")
+	}
+}
+
 func TestParseSchoolCode(t *testing.T) {
 	for _, ok := range []string{"80014480828", "80015010723", "97735020584", "15376371009", "01199250158", "77777777777"} {
 		if _, err := ParseSchoolCode(ok); err != nil {

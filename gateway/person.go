@@ -102,6 +102,21 @@ func placeDisagrees(code string, p Person) []string {
 	return wrong
 }
 
+// OfAge says whether a code is of a person who is 18 or more on a day. Of the year
+// it holds two digits; the youngest who may have it counts.
+func (c FiscalCode) OfAge(on Date) bool {
+	if !c.IsPerson() {
+		return false
+	}
+	code := c.withDigits()
+	birth := Date{on.Year/100*100 + atoi2(code[6:8]), time.Month(strings.IndexByte(monthLetters, code[8]) + 1), atoi2(code[9:11]) % 40}
+	if on.Before(birth) {
+		birth.Year -= 100
+	}
+	birth.Year += 18
+	return !on.Before(birth)
+}
+
 // withDigits undoes omocodia: the code its bearer would have alone. Its last
 // letter is not made anew.
 func (c FiscalCode) withDigits() string {

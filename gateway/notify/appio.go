@@ -202,15 +202,21 @@ func (w *Worker) sendApp(ctx context.Context, m gateway.Message, template *strin
 	if err != nil {
 		return "", err
 	}
+	if p.Payer == "" {
+		pupil = gateway.Pupil{} // it is the debtor's own
+	}
+	f, n, err := w.facts(ctx, p, pupil)
+	if err != nil || f == nil {
+		return dropped, err
+	}
+	if p.Payer == "" {
+		payers = []gateway.Payer{debtor(n)}
+	}
 	i := slices.IndexFunc(payers, func(y gateway.Payer) bool { return y.ID == p.Payer })
 	if i < 0 || len(payers[i].Code) != appCodeLength {
 		return dropped, nil // the school has ended the link
 	}
 	payer := payers[i]
-	f, n, err := w.facts(ctx, p, pupil)
-	if err != nil || f == nil {
-		return dropped, err
-	}
 	if n.Amount > mostAppCents {
 		return dropped, nil // the app cannot name it
 	}

@@ -427,6 +427,42 @@ func TestChangedBeforeTheApp(t *testing.T) {
 	}
 }
 
+// Whom the registry does not know is told in the app, where it is one's own debt
+// and one is of age.
+func TestDebtorIsToldInTheApp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		code gateway.FiscalCode
+		set  func(office)
+		want gateway.FiscalCode
+	}{
+		{"of age", gatewaytest.ParentCode, func(office) {}, gatewaytest.ParentCode},
+		{"a child", gatewaytest.PupilCode, func(office) {}, ""},
+		{"nobody", gateway.Anonymous, func(office) {}, ""},
+		{"an organisation", "80014480828", func(office) {}, ""},
+		{"a child with parents", gatewaytest.PupilCode, office.family, gatewaytest.ParentCode},
+		{"a payer, once", gatewaytest.ParentCode, office.family, gatewaytest.ParentCode},
+	} {
+		cs := newCitizens(t)
+		cs.profiles[string(gatewaytest.PupilCode)] = welcome
+		o := newAppOffice(gatewaytest.New(t), cs, nil)
+		c.set(o)
+		n := o.Issue(func(n *gateway.NewNotice) { n.DebtorCode = string(c.code) })
+		o.drain()
+		o.Settle(n, "")
+		o.drain()
+		list := cs.took()
+		if c.want == "" && len(list) != 0 || c.want != "" && (len(list) != 2 || list[0].Code != c.want) {
+			t.Errorf("%s: %d messages, want to %q", c.name, len(list), c.want)
+		}
+		if c.name == "of age" && (strings.Contains(list[0].Content.Markdown, "**Per**") || list[0].Content.Silent) {
+			t.Errorf("%s: told as of somebody else's:\n%s", c.name, list[0].Content.Markdown)
+		}
+		o.wantOutbox(kindApp, 0, 0)
+	}
+}
+
 func TestNoKeyNoMessages(t *testing.T) {
 	t.Parallel()
 	c := newCitizens(t)

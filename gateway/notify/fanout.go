@@ -8,6 +8,7 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nodogate/nodogate/gateway"
@@ -73,8 +74,9 @@ func number(e gateway.EventPayload) (iuv.Number, error) {
 }
 
 // toldOf makes one mail for each payer of the notice who has an address, and one
-// message in App IO for each who has a code, where the school has a key. A family
-// that gets many notices at once gets as many of them.
+// message in App IO for each who has a code, where the school has a key. Where the
+// registry has nobody with a code, the debtor is told in the app, if of age. A
+// family that gets many notices at once gets as many of them.
 func (w *Worker) toldOf(ctx context.Context, m gateway.Message, e gateway.EventPayload, template string) ([]gateway.Message, error) {
 	number, err := number(e)
 	if err != nil {
@@ -85,6 +87,16 @@ func (w *Worker) toldOf(ctx context.Context, m gateway.Message, e gateway.EventP
 		return nil, err
 	}
 	_, app, hasApp := w.cfg.AppIO.key(e.School)
+	hasCode := func(p gateway.Payer) bool { return len(p.Code) == appCodeLength }
+	if hasApp && !slices.ContainsFunc(payers, hasCode) {
+		n, err := w.cfg.Service.Notice(ctx, e.School, number)
+		if err != nil {
+			return nil, fmt.Errorf("event: notice: %w", err)
+		}
+		if n.Debtor.Code.OfAge(gateway.DateIn(w.cfg.Service.Now())) {
+			payers = append(payers, debtor(n))
+		}
+	}
 	var list []gateway.Message
 	for _, p := range payers {
 		payload, err := json.Marshal(mailPayload{Template: template, School: e.School, Number: number, Payer: p.ID, Receipt: e.Receipt, Refund: e.Refund})
@@ -102,12 +114,17 @@ func (w *Worker) toldOf(ctx context.Context, m gateway.Message, e gateway.EventP
 			next.ID, next.Kind = derivedID(m.ID, p.ID), kindMail
 			list = append(list, next)
 		}
-		if hasApp && len(p.Code) == appCodeLength {
+		if hasApp && hasCode(p) {
 			next.ID, next.Kind, next.Target = derivedID(m.ID, kindApp+"/"+p.ID), kindApp, app
 			list = append(list, next)
 		}
 	}
 	return list, nil
+}
+
+// debtor is the payer who stands in no registry: without an id.
+func debtor(n gateway.Notice) gateway.Payer {
+	return gateway.Payer{School: n.School, Code: n.Debtor.Code}
 }
 
 // derivedID is the same for the same event and receiver, and looks like the ids
