@@ -245,8 +245,11 @@ func (s *Service) Campaign(ctx context.Context, school SchoolCode, id string) (c
 	return c, err
 }
 
-// Campaigns lists those with a Seq below before, newest first.
+// Campaigns lists those with a Seq below before, or all for 0, newest first.
 func (s *Service) Campaigns(ctx context.Context, school SchoolCode, before int64, limit int) (list []Campaign, err error) {
+	if before == 0 {
+		before = maxSeq
+	}
 	err = s.store.View(ctx, func(tx Tx) (err error) {
 		list, err = tx.Campaigns(school, before, limit)
 		return err

@@ -5,6 +5,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -104,6 +105,29 @@ func TestCampaignIsApproved(t *testing.T) {
 	}
 	c = as[Campaign](t, a.post(base+"/campaigns", a.school, campaignJSON), 201)
 	as[Campaign](t, a.post(base+"/campaigns/"+c.ID+"/publish", a.school, ""), 200)
+}
+
+// Campaigns are listed newest first, page by page.
+func TestCampaignsAreListed(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	var want, got []string
+	for range 3 {
+		want = append(want, as[Campaign](t, a.post(base+"/campaigns", a.school, campaignJSON), 201).ID)
+	}
+	slices.Reverse(want)
+	for path := base + "/campaigns?limit=2"; path != ""; {
+		page := as[CampaignPage](t, a.get(path, a.school), 200)
+		for _, c := range page.Items {
+			got = append(got, c.ID)
+		}
+		if path = ""; page.NextCursor != "" {
+			path = base + "/campaigns?limit=2&cursor=" + string(page.NextCursor)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("listed %v, want %v", got, want)
+	}
 }
 
 // The notices of many pupils are issued behind the answer.
