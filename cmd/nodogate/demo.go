@@ -424,7 +424,8 @@ func (d *demoFile) addFamilies(ctx context.Context, svc *gateway.Service) (gatew
 }
 
 // issue gives every pupil notices: a trip and the insurance still to pay, a
-// voluntary contribution, and one from last spring that expired.
+// voluntary contribution, and one from last spring that expired. The campaigns
+// come first, so that those stand first in lists.
 func (d *demoFile) issue(ctx context.Context, svc *gateway.Service) error {
 	today := gateway.DateIn(svc.Now())
 	notices := map[gateway.SchoolCode][]gateway.NewNotice{}
@@ -450,19 +451,44 @@ func (d *demoFile) issue(ctx context.Context, svc *gateway.Service) error {
 			})
 		}
 	}
-	open, err := svc.OpenContribution(ctx, operator, demoSchool, gateway.NewContribution{
-		Description: "Contributo volontario aperto a tutti", Amount: 2000, Min: 100, Free: true, DueDate: today.AddDays(200).String(), Deduction: "i-octies",
-	})
-	if err != nil {
+	if err := d.collect(ctx, svc, today); err != nil {
 		return err
 	}
-	d.Contributions = []demoContribution{{open.School, open.Service}}
 	for school, list := range notices {
 		if _, err := svc.Issue(ctx, operator, school, list, false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// collect publishes a campaign of each kind: a journey of a class, at once or in
+// two instalments, and a contribution of whoever likes.
+func (d *demoFile) collect(ctx context.Context, svc *gateway.Service, today gateway.Date) error {
+	for _, content := range []gateway.CampaignContent{
+		{
+			Kind: gateway.CampaignAssigned, Title: "Soggiorno a Roma, 3B", Description: "Soggiorno a Roma, classe 3B", Amount: 12000,
+			DueDate: today.AddDays(120).String(), Classes: []string{"3B"}, Deduction: "e-bis",
+			Instalments: []gateway.NewInstalment{{Amount: 4000, DueDate: today.AddDays(90).String()}, {Amount: 8000, DueDate: today.AddDays(120).String()}},
+		},
+		{
+			Kind: gateway.CampaignVoluntary, Title: "Ampliamento dell'offerta formativa", Description: "Contributo volontario aperto a tutti",
+			Amount: 2000, Min: 100, Free: true, DueDate: today.AddDays(200).String(), Deduction: "i-octies",
+		},
+	} {
+		c, err := svc.CreateCampaign(ctx, operator, demoSchool, content)
+		if err != nil {
+			return err
+		}
+		if _, err := svc.PublishCampaign(ctx, operator, demoSchool, c.ID); err != nil {
+			return err
+		}
+	}
+	open, err := svc.Contributions(ctx, demoSchool)
+	for _, c := range open {
+		d.Contributions = append(d.Contributions, demoContribution{c.School, c.Service})
+	}
+	return err
 }
 
 // payOne pays one notice of the family by each method, as a browser would.
