@@ -430,6 +430,36 @@ func TestKeyboard(t *testing.T) {
 	press("\r")
 	arrives("/carrello/pagamento")
 	tabTo("Paga")
+
+	// What a new password lacks is shown and said while it is typed.
+	b.do(chromedp.Navigate(s.url + "/cambio-password"))
+	says := func(shown, spoken string) {
+		t.Helper()
+		var got string
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+			var err error
+			got, err = chromedp.Run(b.ctx, chromedp.Evaluate[string](`[...document.querySelectorAll("#controlli:not([hidden]) .met")].map(e => e.dataset.rule).join(" ") + "; " + document.getElementById("controlli-detti").textContent`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got == shown+"; "+spoken {
+				return
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+		t.Fatalf("the rules say %q, want %q", got, shown+"; "+spoken)
+	}
+	says("", "")
+	tabTo("Nuova password")
+	press("ab1")
+	says("digit lower", "Manca ancora: Da 8 a 128 caratteri, Almeno una lettera maiuscola")
+	press("Àéèòì")
+	says("length digit upper lower", "La password rispetta la regola.")
+	press("\t")
+	press("ab1")
+	says("length digit upper lower", "Manca ancora: Le due password sono uguali")
+	press("Àéèòì")
+	says("length digit upper lower same", "La password rispetta la regola.")
 }
 
 // The pictures of the README and of the manual: go test -run Pictures -update.
