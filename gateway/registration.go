@@ -24,7 +24,6 @@ const (
 	registrationLife = 24 * time.Hour
 	provisionalLife  = 24 * time.Hour
 	resetLife        = time.Hour
-	invitationLife   = 90 * 24 * time.Hour
 )
 
 // At most so many mails of one kind in mailSpan, whoever asks for them: a form
@@ -476,33 +475,6 @@ func (s *Service) EnterWithIdentity(ctx context.Context, i Identity) (Account, e
 	return a, nil
 }
 
-// Invite makes an invitation code for a payer of the school's registry, to be
-// handed over on paper. It is shown once.
-func (s *Service) Invite(ctx context.Context, actor Actor, school SchoolCode, payer string) (code string, until time.Time, err error) {
-	secret := strings.ToUpper(s.newID())[:16]
-	code = secret[:4] + "-" + secret[4:8] + "-" + secret[8:12] + "-" + secret[12:]
-	err = s.store.Update(ctx, func(tx Tx) error {
-		now := s.clock.Now()
-		if _, err := tx.Payer(school, payer); err != nil {
-			return err
-		}
-		until = now.Add(invitationLife)
-		if err := tx.InsertInvitation(Invitation{Hash: s.invitationHash(code), School: school, Payer: payer, By: actor, CreatedAt: now, ExpiresAt: until}); err != nil {
-			return err
-		}
-		return tx.AppendAudit(Audit{School: school, Actor: actor, Action: "payer.invited", Object: payer, At: now})
-	})
-	if err != nil {
-		return "", time.Time{}, fmt.Errorf("invite: %w", err)
-	}
-	return code, until, nil
-}
-
-func (s *Service) invitationHash(code string) [sha256.Size]byte {
-	plainCode := strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(code))
-	return [sha256.Size]byte(s.mac("invitation", plainCode))
-}
-
 // Redeem proves an account by the code on a school's letter. ErrLink for a code
 // that is none, or over; ErrInvitation for one of another person.
 func (s *Service) Redeem(ctx context.Context, account, code string) error {
@@ -533,6 +505,10 @@ func (s *Service) Redeem(ctx context.Context, account, code string) error {
 		}
 		i.UsedAt = now
 		if err := tx.SaveInvitation(i); err != nil {
+			return err
+		}
+		// A second letter, printed when the first seemed lost, opens nothing more.
+		if err := tx.EndInvitations(i.School, i.Payer, now); err != nil {
 			return err
 		}
 		if a.Proven {

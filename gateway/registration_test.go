@@ -388,18 +388,24 @@ func TestInvitation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	spare, until, err := g.Invite(ctx, gatewaytest.Operator, g.School.Code, "lucia")
+	if want := gateway.DateIn(g.Now()).AddDays(90).Deadline(); err != nil || !until.Equal(want) {
+		t.Errorf("good until %v (%v), want the end of the day, %v", until, err, want)
+	}
 	for code, want := range map[string]error{"": gateway.ErrLink, "ABCD-EFGH-IJKL-MNOP": gateway.ErrLink, his: gateway.ErrInvitation} {
 		if err := g.Redeem(ctx, a.ID, code); !errors.Is(err, want) {
 			t.Errorf("Redeem(%q): %v, want %v", code, err, want)
 		}
 	}
-	if err := g.Redeem(ctx, a.ID, " "+strings.ToLower(strings.ReplaceAll(mine, "-", ""))); err != nil {
+	if err := g.Redeem(ctx, a.ID, " "+strings.ToLower(strings.NewReplacer("-", "", "O", "0", "I", "1", "B", "8").Replace(mine))); err != nil {
 		t.Fatal(err)
 	}
 	if a, _ = g.Account(ctx, a.ID); !a.Proven {
 		t.Error("the account is not proven")
 	}
-	if err := g.Redeem(ctx, a.ID, mine); !errors.Is(err, gateway.ErrLink) {
-		t.Errorf("used twice: %v", err)
+	for name, code := range map[string]string{"used twice": mine, "its second letter": spare} {
+		if err := g.Redeem(ctx, a.ID, code); !errors.Is(err, gateway.ErrLink) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -236,6 +236,10 @@ type Tx interface {
 	InsertInvitation(Invitation) error
 	Invitation(hash [sha256.Size]byte) (Invitation, error) // locks it where the transaction may write
 	SaveInvitation(Invitation) error                       // writes UsedAt
+	// LastInvitation is the latest one of a payer; ErrNotFound.
+	LastInvitation(school SchoolCode, payer string) (Invitation, error)
+	// EndInvitations ends those of a payer that were not used and are not over.
+	EndInvitations(school SchoolCode, payer string, at time.Time) error
 	// PayersByCode lists the entries of all schools' registries for a person.
 	PayersByCode(FiscalCode) ([]Payer, error)
 

@@ -184,7 +184,7 @@ func newNode(ctx context.Context, cfg config, log *slog.Logger, catalogue connec
 		return nil, err
 	}
 	observe := newHTTPDuration(n.reg)
-	apiConfig := httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, CheckMapping: imports.CheckMapping, Observe: observe, TrustedProxies: cfg.TrustedProxies, PerMinute: cfg.APIRate}
+	apiConfig := httpapi.Config{Service: n.service, TokenKey: n.key[:], Log: log, PDF: receiptPDF, NoticePDF: n.printer.Notice, Letters: n.printer.Letters, CheckMapping: imports.CheckMapping, Observe: observe, TrustedProxies: cfg.TrustedProxies, PerMinute: cfg.APIRate}
 	if n.redis != nil {
 		apiConfig.Quotas = cache.NewQuotas(n.redis, cfg.APIRate)
 	}

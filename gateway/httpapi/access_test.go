@@ -52,6 +52,10 @@ func TestWhoMayCall(t *testing.T) {
 		"putPupil":           {body: pupilJSON(), status: 200},
 		"putPayer":           {body: payerJSON(), status: 200},
 		"deletePayer":        {status: 204},
+		"invitePayer":        {status: 201},
+		"inviteClass":        {status: 201},
+		"getInvitation":      {status: 200},
+		"endInvitation":      {status: 204},
 		"listDelegates":      {status: 200},
 		"putDelegate":        {body: delegateJSON, status: 200},
 		"deleteDelegate":     {status: 204},
@@ -126,6 +130,10 @@ func TestWhoMayCall(t *testing.T) {
 		path := strings.NewReplacer(":cf", string(gatewaytest.SchoolCode), ":pupil", "p1", ":payer", "y1", ":class", "3B",
 			":number", a.g.Issue().Number.String()).Replace(template)
 		switch id {
+		case "invitePayer", "inviteClass", "getInvitation":
+			again()
+			_, err := a.g.InvitePayer(t.Context(), gatewaytest.Operator, gatewaytest.SchoolCode, "p1", "y1")
+			must(t, err)
 		case "importRegistry":
 			return a.post(path, token, in.body, "Content-Type", "text/csv")
 		case "getEvidence":

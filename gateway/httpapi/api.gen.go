@@ -325,6 +325,14 @@ type CartPayer struct {
 // Cents Whole euro cents.
 type Cents = int64
 
+// ClassInvitations defines model for ClassInvitations.
+type ClassInvitations struct {
+	Items []InvitationCode `json:"items"`
+
+	// Proven Ids of payers with a proved account who need no code.
+	Proven []string `json:"proven"`
+}
+
 // Debtor defines model for Debtor.
 type Debtor struct {
 	Class      TextOrNull `json:"class"`
@@ -559,6 +567,33 @@ type ImportPage struct {
 
 // InstantOrNull defines model for InstantOrNull.
 type InstantOrNull = instant
+
+// Invitation defines model for Invitation.
+type Invitation struct {
+	CreatedAt time.Time     `json:"created_at"`
+	ExpiresAt time.Time     `json:"expires_at"`
+	Payer     string        `json:"payer"`
+	State     string        `json:"state"`
+	UsedAt    InstantOrNull `json:"used_at"`
+}
+
+// InvitationCode defines model for InvitationCode.
+type InvitationCode struct {
+	// Code Shown this once. Capitals and hyphens do not matter when it is typed.
+	//
+	// Examples: ABCD-EFGH-JKLM-NOPQ
+	Code      string    `json:"code"`
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Payer The payer's id.
+	Payer string `json:"payer"`
+
+	// PortalURL Where the family begins.
+	PortalURL string `json:"portal_url"`
+
+	// Pupils Ids of the pupils for whose sake.
+	Pupils []string `json:"pupils"`
+}
 
 // Method defines model for Method.
 type Method string
@@ -1505,6 +1540,12 @@ type RemindCampaignParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// InviteClassParams defines parameters for InviteClass.
+type InviteClassParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ReplayDeliveryParams defines parameters for ReplayDelivery.
 type ReplayDeliveryParams struct {
 	// IdempotencyKey A key of your making; see above.
@@ -1748,6 +1789,12 @@ type PutPayerParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
 
+// InvitePayerParams defines parameters for InvitePayer.
+type InvitePayerParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListReceiptsParams defines parameters for ListReceipts.
 type ListReceiptsParams struct {
 	// Limit How many at most.
@@ -1961,6 +2008,9 @@ type ServerInterface interface {
 	// PutDelegate Make somebody the delegate of a class
 	// (PUT /api/v1/schools/{cf}/classes/{class}/delegates/{payer})
 	PutDelegate(c *gin.Context, cf SchoolCode, class ClassID, payer PayerID)
+	// InviteClass Invite the payers of a class
+	// (POST /api/v1/schools/{cf}/classes/{class}/invitations)
+	InviteClass(c *gin.Context, cf SchoolCode, class ClassID, params InviteClassParams)
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(c *gin.Context, cf SchoolCode, id ID, params ReplayDeliveryParams)
@@ -2045,6 +2095,15 @@ type ServerInterface interface {
 	// PutPayer Link a payer to a pupil
 	// (PUT /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer})
 	PutPayer(c *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID, params PutPayerParams)
+	// EndInvitation End a payer's invitations
+	// (DELETE /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation)
+	EndInvitation(c *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID)
+	// GetInvitation See what became of an invitation
+	// (GET /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation)
+	GetInvitation(c *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID)
+	// InvitePayer Invite a payer to the portal
+	// (POST /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation)
+	InvitePayer(c *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID, params InvitePayerParams)
 	// ListReceipts List receipts
 	// (GET /api/v1/schools/{cf}/receipts)
 	ListReceipts(c *gin.Context, cf SchoolCode, params ListReceiptsParams)
@@ -3204,6 +3263,67 @@ func (siw *ServerInterfaceWrapper) PutDelegate(c *gin.Context) {
 	}
 
 	siw.Handler.PutDelegate(c, cf, class, payer)
+}
+
+// InviteClass operation middleware
+func (siw *ServerInterfaceWrapper) InviteClass(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "class" -------------
+	var class ClassID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "class", c.Param("class"), &class, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter class: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params InviteClassParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.InviteClass(c, cf, class, params)
 }
 
 // ReplayDelivery operation middleware
@@ -4816,6 +4936,162 @@ func (siw *ServerInterfaceWrapper) PutPayer(c *gin.Context) {
 	siw.Handler.PutPayer(c, cf, pupil, payer, params)
 }
 
+// EndInvitation operation middleware
+func (siw *ServerInterfaceWrapper) EndInvitation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "pupil" -------------
+	var pupil PupilID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pupil", c.Param("pupil"), &pupil, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "payer" -------------
+	var payer PayerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "payer", c.Param("payer"), &payer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter payer: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.EndInvitation(c, cf, pupil, payer)
+}
+
+// GetInvitation operation middleware
+func (siw *ServerInterfaceWrapper) GetInvitation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "pupil" -------------
+	var pupil PupilID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pupil", c.Param("pupil"), &pupil, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "payer" -------------
+	var payer PayerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "payer", c.Param("payer"), &payer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter payer: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetInvitation(c, cf, pupil, payer)
+}
+
+// InvitePayer operation middleware
+func (siw *ServerInterfaceWrapper) InvitePayer(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cf" -------------
+	var cf SchoolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cf", c.Param("cf"), &cf, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cf: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "pupil" -------------
+	var pupil PupilID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pupil", c.Param("pupil"), &pupil, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pupil: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "payer" -------------
+	var payer PayerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "payer", c.Param("payer"), &payer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter payer: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params InvitePayerParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.InvitePayer(c, cf, pupil, payer, params)
+}
+
 // ListReceipts operation middleware
 func (siw *ServerInterfaceWrapper) ListReceipts(c *gin.Context) {
 
@@ -5470,6 +5746,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PUT(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil", wrapper.PutPupil)
 	router.DELETE(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil/payers/:payer", wrapper.DeletePayer)
 	router.PUT(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil/payers/:payer", wrapper.PutPayer)
+	router.DELETE(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil/payers/:payer/invitation", wrapper.EndInvitation)
+	router.GET(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil/payers/:payer/invitation", wrapper.GetInvitation)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/pupils/:pupil/payers/:payer/invitation", wrapper.InvitePayer)
+	router.POST(options.BaseURL+"/api/v1/schools/:cf/classes/:class/invitations", wrapper.InviteClass)
 	router.GET(options.BaseURL+"/api/v1/schools/:cf/classes/:class/delegates", wrapper.ListDelegates)
 	router.DELETE(options.BaseURL+"/api/v1/schools/:cf/classes/:class/delegates/:payer", wrapper.DeleteDelegate)
 	router.PUT(options.BaseURL+"/api/v1/schools/:cf/classes/:class/delegates/:payer", wrapper.PutDelegate)
@@ -6753,6 +7033,77 @@ type PutDelegatedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PutDelegatedefaultApplicationProblemPlusJSONResponse) VisitPutDelegateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InviteClassRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Class  ClassID    `json:"class"`
+	Params InviteClassParams
+}
+
+type InviteClassResponseObject interface {
+	VisitInviteClassResponse(w http.ResponseWriter) error
+}
+
+type InviteClass201ResponseHeaders struct {
+	Location string
+}
+
+type InviteClass201JSONResponse struct {
+	Body    ClassInvitations
+	Headers InviteClass201ResponseHeaders
+}
+
+func (response InviteClass201JSONResponse) VisitInviteClassResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InviteClass201ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       InviteClass201ResponseHeaders
+	ContentLength int64
+}
+
+func (response InviteClass201ApplicationPdfResponse) VisitInviteClassResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type InviteClassdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response InviteClassdefaultApplicationProblemPlusJSONResponse) VisitInviteClassResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8230,6 +8581,154 @@ func (response PutPayerdefaultApplicationProblemPlusJSONResponse) VisitPutPayerR
 	return err
 }
 
+type EndInvitationRequestObject struct {
+	Cf    SchoolCode `json:"cf"`
+	Pupil PupilID    `json:"pupil"`
+	Payer PayerID    `json:"payer"`
+}
+
+type EndInvitationResponseObject interface {
+	VisitEndInvitationResponse(w http.ResponseWriter) error
+}
+
+type EndInvitation204Response struct {
+}
+
+func (response EndInvitation204Response) VisitEndInvitationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndInvitationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EndInvitationdefaultApplicationProblemPlusJSONResponse) VisitEndInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvitationRequestObject struct {
+	Cf    SchoolCode `json:"cf"`
+	Pupil PupilID    `json:"pupil"`
+	Payer PayerID    `json:"payer"`
+}
+
+type GetInvitationResponseObject interface {
+	VisitGetInvitationResponse(w http.ResponseWriter) error
+}
+
+type GetInvitation200JSONResponse Invitation
+
+func (response GetInvitation200JSONResponse) VisitGetInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvitationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetInvitationdefaultApplicationProblemPlusJSONResponse) VisitGetInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InvitePayerRequestObject struct {
+	Cf     SchoolCode `json:"cf"`
+	Pupil  PupilID    `json:"pupil"`
+	Payer  PayerID    `json:"payer"`
+	Params InvitePayerParams
+}
+
+type InvitePayerResponseObject interface {
+	VisitInvitePayerResponse(w http.ResponseWriter) error
+}
+
+type InvitePayer201ResponseHeaders struct {
+	Location string
+}
+
+type InvitePayer201JSONResponse struct {
+	Body    InvitationCode
+	Headers InvitePayer201ResponseHeaders
+}
+
+func (response InvitePayer201JSONResponse) VisitInvitePayerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InvitePayer201ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       InvitePayer201ResponseHeaders
+	ContentLength int64
+}
+
+func (response InvitePayer201ApplicationPdfResponse) VisitInvitePayerResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type InvitePayerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response InvitePayerdefaultApplicationProblemPlusJSONResponse) VisitInvitePayerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListReceiptsRequestObject struct {
 	Cf     SchoolCode `json:"cf"`
 	Params ListReceiptsParams
@@ -8883,6 +9382,9 @@ type StrictServerInterface interface {
 	// PutDelegate Make somebody the delegate of a class
 	// (PUT /api/v1/schools/{cf}/classes/{class}/delegates/{payer})
 	PutDelegate(ctx context.Context, request PutDelegateRequestObject) (PutDelegateResponseObject, error)
+	// InviteClass Invite the payers of a class
+	// (POST /api/v1/schools/{cf}/classes/{class}/invitations)
+	InviteClass(ctx context.Context, request InviteClassRequestObject) (InviteClassResponseObject, error)
 	// ReplayDelivery Send an event once more
 	// (POST /api/v1/schools/{cf}/deliveries/{id}/replay)
 	ReplayDelivery(ctx context.Context, request ReplayDeliveryRequestObject) (ReplayDeliveryResponseObject, error)
@@ -8967,6 +9469,15 @@ type StrictServerInterface interface {
 	// PutPayer Link a payer to a pupil
 	// (PUT /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer})
 	PutPayer(ctx context.Context, request PutPayerRequestObject) (PutPayerResponseObject, error)
+	// EndInvitation End a payer's invitations
+	// (DELETE /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation)
+	EndInvitation(ctx context.Context, request EndInvitationRequestObject) (EndInvitationResponseObject, error)
+	// GetInvitation See what became of an invitation
+	// (GET /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation)
+	GetInvitation(ctx context.Context, request GetInvitationRequestObject) (GetInvitationResponseObject, error)
+	// InvitePayer Invite a payer to the portal
+	// (POST /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation)
+	InvitePayer(ctx context.Context, request InvitePayerRequestObject) (InvitePayerResponseObject, error)
 	// ListReceipts List receipts
 	// (GET /api/v1/schools/{cf}/receipts)
 	ListReceipts(ctx context.Context, request ListReceiptsRequestObject) (ListReceiptsResponseObject, error)
@@ -9873,6 +10384,34 @@ func (sh *strictHandler) PutDelegate(ctx *gin.Context, cf SchoolCode, class Clas
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(PutDelegateResponseObject); ok {
 		if err := validResponse.VisitPutDelegateResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// InviteClass operation middleware
+func (sh *strictHandler) InviteClass(ctx *gin.Context, cf SchoolCode, class ClassID, params InviteClassParams) {
+	var request InviteClassRequestObject
+
+	request.Cf = cf
+	request.Class = class
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.InviteClass(ctx, request.(InviteClassRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "InviteClass")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(InviteClassResponseObject); ok {
+		if err := validResponse.VisitInviteClassResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -10805,6 +11344,91 @@ func (sh *strictHandler) PutPayer(ctx *gin.Context, cf SchoolCode, pupil PupilID
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(PutPayerResponseObject); ok {
 		if err := validResponse.VisitPutPayerResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndInvitation operation middleware
+func (sh *strictHandler) EndInvitation(ctx *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID) {
+	var request EndInvitationRequestObject
+
+	request.Cf = cf
+	request.Pupil = pupil
+	request.Payer = payer
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndInvitation(ctx, request.(EndInvitationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndInvitation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(EndInvitationResponseObject); ok {
+		if err := validResponse.VisitEndInvitationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInvitation operation middleware
+func (sh *strictHandler) GetInvitation(ctx *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID) {
+	var request GetInvitationRequestObject
+
+	request.Cf = cf
+	request.Pupil = pupil
+	request.Payer = payer
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInvitation(ctx, request.(GetInvitationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInvitation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetInvitationResponseObject); ok {
+		if err := validResponse.VisitGetInvitationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// InvitePayer operation middleware
+func (sh *strictHandler) InvitePayer(ctx *gin.Context, cf SchoolCode, pupil PupilID, payer PayerID, params InvitePayerParams) {
+	var request InvitePayerRequestObject
+
+	request.Cf = cf
+	request.Pupil = pupil
+	request.Payer = payer
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.InvitePayer(ctx, request.(InvitePayerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "InvitePayer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(InvitePayerResponseObject); ok {
+		if err := validResponse.VisitInvitePayerResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

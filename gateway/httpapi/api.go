@@ -42,6 +42,9 @@ type Config struct {
 	PDF func(gateway.Receipt, gateway.School) ([]byte, error)
 	// NoticePDF prints a notice, with a second language beside Italian or none.
 	NoticePDF func(ctx context.Context, n gateway.Notice, school gateway.School, language string) ([]byte, error)
+	// Letters prints invitations; those of a class with a list to hand them out
+	// by. Nil: they are data only.
+	Letters func(school gateway.School, class string, list gateway.Invitations) ([]byte, error)
 	// Observe gets every answer under its route's template, for the metric of
 	// HTTP durations; may be nil.
 	Observe func(route, method string, code int, took time.Duration)
@@ -73,12 +76,14 @@ type handlers struct {
 	svc       *gateway.Service
 	pdf       func(gateway.Receipt, gateway.School) ([]byte, error)
 	noticePDF func(context.Context, gateway.Notice, gateway.School, string) ([]byte, error)
-	log       *slog.Logger
-	answered  func(route, method string, code int, took time.Duration)
-	doc       *document
-	tokenKey  []byte
-	cursorKey []byte
-	logins    *throttle
+	// lettersPDF prints invitations.
+	lettersPDF func(gateway.School, string, gateway.Invitations) ([]byte, error)
+	log        *slog.Logger
+	answered   func(route, method string, code int, took time.Duration)
+	doc        *document
+	tokenKey   []byte
+	cursorKey  []byte
+	logins     *throttle
 
 	checkMapping func(map[string]string) error
 }
@@ -120,8 +125,11 @@ func newHandlers(cfg Config) (*handlers, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Letters == nil {
+		cfg.Letters = func(gateway.School, string, gateway.Invitations) ([]byte, error) { return nil, problemAccept }
+	}
 	h := &handlers{
-		svc: cfg.Service, pdf: cfg.PDF, noticePDF: cfg.NoticePDF, log: cfg.Log, doc: doc, logins: newThrottle(10_000),
+		lettersPDF: cfg.Letters, svc: cfg.Service, pdf: cfg.PDF, noticePDF: cfg.NoticePDF, log: cfg.Log, doc: doc, logins: newThrottle(10_000),
 		answered: cfg.Observe, checkMapping: cfg.CheckMapping,
 	}
 	if cfg.PerMinute <= 0 {
@@ -177,6 +185,7 @@ type call struct {
 	caller caller
 	body   []byte // canonical JSON
 	scope  string // of the idempotency key
+	kind   string // media type of the answer to a keyed request
 	print  [sha256.Size]byte
 	table  []byte         // the body of an operation that takes a table
 	upload gateway.Upload // the body of an operation that takes a file

@@ -99,7 +99,11 @@ func (h *handlers) once(f StrictHandlerFunc, _ string) StrictHandlerFunc {
 		if replayed {
 			c.Header("Idempotency-Replayed", "true")
 		}
-		c.Data(answer.Status, "application/json", answer.Body)
+		kind := "application/json"
+		if !replayed {
+			kind = k.kind // of a secret, which may be a letter, and is not replayed
+		}
+		c.Data(answer.Status, kind, answer.Body)
 		return nil, nil
 	}
 }
@@ -116,7 +120,7 @@ func (h *handlers) runInTx(c *gin.Context, k *call, f func() (any, error)) (answ
 		if err != nil {
 			return err
 		}
-		if err := k.route.once.keep(&answer, response); err != nil {
+		if k.kind, err = k.route.once.keep(&answer, response); err != nil {
 			return err
 		}
 		kept := answer
@@ -139,7 +143,7 @@ func (h *handlers) runStaged(c *gin.Context, k *call, f func() (any, error)) (an
 	}
 	response, err := f()
 	if err == nil {
-		err = k.route.once.keep(&answer, response)
+		k.kind, err = k.route.once.keep(&answer, response)
 	}
 	// What happened is kept, though the client may have gone.
 	end := context.WithoutCancel(ctx)
@@ -188,14 +192,14 @@ func (h *handlers) take(tx gateway.Tx, k *call) (rec gateway.OnceRecord, replaye
 	return rec, false, err
 }
 
-// keep renders the answer into the record.
-func (k *keyed) keep(rec *gateway.OnceRecord, response any) error {
+// keep renders the answer into the record, and gives its media type.
+func (k *keyed) keep(rec *gateway.OnceRecord, response any) (kind string, err error) {
 	w := recorder{head: http.Header{}}
 	if err := k.render(response, &w); err != nil {
-		return err
+		return "", err
 	}
 	rec.Running, rec.Status, rec.Body, rec.Location, rec.ETag = false, w.status, w.body.Bytes(), w.head.Get("Location"), w.head.Get("ETag")
-	return nil
+	return w.head.Get("Content-Type"), nil
 }
 
 // recorder is a ResponseWriter into memory.

@@ -40,7 +40,7 @@ var (
 	problemInternal    = problem{500, "internal", "Something is wrong on our side", "Try again later; the instance names this answer to whoever helps you."}
 	problemRunning     = problem{409, "request_in_progress", "The request with this key is still running", "Send it again after Retry-After seconds to have its answer."}
 	problemStale       = problem{412, "version_mismatch", "It was changed by somebody else", "Read it again and look whether you still want this."}
-	problemShownOnce   = problem{409, "secret_shown_once", "The secret was shown in the first answer", "It is not kept here. If that answer was lost, rotate the secret with a new key."}
+	problemShownOnce   = problem{409, "secret_shown_once", "The secret was shown in the first answer", "It is not kept here. If that answer was lost, rotate the secret, or invite again, with a new key."}
 	problemSchoolTaken = problem{409, "school_exists", "A school with this fiscal code is here with other data", "Read it and compare."}
 )
 

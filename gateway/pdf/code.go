@@ -31,10 +31,20 @@ const QRVersion = 4
 // QR is the QR code of a text, version 4 with error correction M: up to 62
 // bytes. It must stand in a margin of 4 modules.
 func QR(text string) (Matrix, error) {
-	q, err := encoder.Encoder_encode(text, decoder.ErrorCorrectionLevel_M, map[gozxing.EncodeHintType]any{
+	return qrCode(text, map[gozxing.EncodeHintType]any{
 		gozxing.EncodeHintType_QR_VERSION:    QRVersion,
 		gozxing.EncodeHintType_CHARACTER_SET: "UTF-8",
 	})
+}
+
+// LinkQR is the QR code of an address, as small as can be. It must stand in a
+// margin of 4 modules.
+func LinkQR(address string) (Matrix, error) {
+	return qrCode(address, map[gozxing.EncodeHintType]any{gozxing.EncodeHintType_CHARACTER_SET: "UTF-8"})
+}
+
+func qrCode(text string, hints map[gozxing.EncodeHintType]any) (Matrix, error) {
+	q, err := encoder.Encoder_encode(text, decoder.ErrorCorrectionLevel_M, hints)
 	if err != nil {
 		return Matrix{}, fmt.Errorf("QR code: %w", err)
 	}

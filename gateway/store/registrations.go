@@ -121,6 +121,31 @@ SELECT school, payer, by_kind, by_name, created_at, expires_at, used_at
   FROM invitations
  WHERE hash = $1`
 
+const selectLastInvitation = `
+SELECT hash, school, payer, by_kind, by_name, created_at, expires_at, used_at
+  FROM invitations
+ WHERE school = $1 AND payer = $2
+ ORDER BY created_at DESC, hash
+ LIMIT 1`
+
+func (t *tx) LastInvitation(school gateway.SchoolCode, payer string) (i gateway.Invitation, err error) {
+	var hash []byte
+	err = t.sql.QueryRowContext(t.ctx, selectLastInvitation, school, payer).
+		Scan(&hash, &i.School, &i.Payer, &i.By.Kind, &i.By.Name, instant{&i.CreatedAt}, instant{&i.ExpiresAt}, instant{&i.UsedAt})
+	copy(i.Hash[:], hash)
+	return i, notFound(err)
+}
+
+const endInvitations = `
+UPDATE invitations
+   SET expires_at = $3
+ WHERE school = $1 AND payer = $2 AND used_at IS NULL AND expires_at > $3`
+
+func (t *tx) EndInvitations(school gateway.SchoolCode, payer string, when time.Time) error {
+	_, err := t.sql.ExecContext(t.ctx, endInvitations, school, payer, at(when))
+	return err
+}
+
 func (t *tx) Invitation(hash [sha256.Size]byte) (i gateway.Invitation, err error) {
 	query := selectInvitation
 	if t.writable {

@@ -107,6 +107,13 @@ const (
 	ImportErrorSeverityWarning ImportErrorSeverity = "warning"
 )
 
+// Defines values for InvitationState.
+const (
+	InvitationStateExpired InvitationState = "expired"
+	InvitationStateOpen    InvitationState = "open"
+	InvitationStateUsed    InvitationState = "used"
+)
+
 // Defines values for Method.
 const (
 	MethodAccountDebit   Method = "account_debit"
@@ -653,6 +660,14 @@ type CartPayer struct {
 // Cents Whole euro cents.
 type Cents = int64
 
+// ClassInvitations defines model for ClassInvitations.
+type ClassInvitations struct {
+	Items []InvitationCode `json:"items"`
+
+	// Proven Ids of payers with a proved account who need no code.
+	Proven []string `json:"proven"`
+}
+
 // Debtor defines model for Debtor.
 type Debtor struct {
 	Class      *TextOrNull `json:"class"`
@@ -882,6 +897,36 @@ type ImportPage struct {
 
 // InstantOrNull defines model for InstantOrNull.
 type InstantOrNull = time.Time
+
+// Invitation defines model for Invitation.
+type Invitation struct {
+	CreatedAt time.Time       `json:"created_at"`
+	ExpiresAt time.Time       `json:"expires_at"`
+	Payer     string          `json:"payer"`
+	State     InvitationState `json:"state"`
+	UsedAt    *InstantOrNull  `json:"used_at"`
+}
+
+// InvitationState defines model for Invitation.State.
+type InvitationState string
+
+// InvitationCode defines model for InvitationCode.
+type InvitationCode struct {
+	// Code Shown this once. Capitals and hyphens do not matter when it is typed.
+	//
+	// Examples: ABCD-EFGH-JKLM-NOPQ
+	Code      string    `json:"code"`
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Payer The payer's id.
+	Payer string `json:"payer"`
+
+	// PortalURL Where the family begins.
+	PortalURL string `json:"portal_url"`
+
+	// Pupils Ids of the pupils for whose sake.
+	Pupils []string `json:"pupils"`
+}
 
 // Method defines model for Method.
 type Method string
@@ -1890,6 +1935,12 @@ type RemindCampaignParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// InviteClassParams defines parameters for InviteClass.
+type InviteClassParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ReplayDeliveryParams defines parameters for ReplayDelivery.
 type ReplayDeliveryParams struct {
 	// IdempotencyKey A key of your making; see above.
@@ -2173,6 +2224,12 @@ type PutPupilParams struct {
 type PutPayerParams struct {
 	// IfMatch The ETag that was read. When it has changed since, the answer is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// InvitePayerParams defines parameters for InvitePayer.
+type InvitePayerParams struct {
+	// IdempotencyKey A key of your making; see above.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // ListReceiptsParams defines parameters for ListReceipts.
@@ -2690,6 +2747,13 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/schools/{cf}/classes/{class}/delegates/{payer} (the `PutDelegate` operationId).
 	PutDelegate(ctx context.Context, cf SchoolCode, class ClassID, payer PayerID, body PutDelegateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// InviteClass Invite the payers of a class
+	//
+	// Scope registry:write. A code, as of one payer, for every payer of the class's pupils who has no account on the portal that is proved. Answers the codes, or by the Accept header one PDF (application/pdf): a list to hand the letters out by, and a letter for each. The codes are shown this once; the same request again is 409 secret_shown_once. At most 500 payers; 404 for a class without pupils.
+	//
+	// Corresponds with POST /api/v1/schools/{cf}/classes/{class}/invitations (the `InviteClass` operationId).
+	InviteClass(ctx context.Context, cf SchoolCode, class ClassID, params *InviteClassParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ReplayDelivery Send an event once more
 	//
 	// Scope webhooks:write. A new delivery with the same event_id and the same body. One that is still pending will be sent anyway (409 delivery_pending).
@@ -2995,6 +3059,27 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer} (the `PutPayer` operationId).
 	PutPayer(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, params *PutPayerParams, body PutPayerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndInvitation End a payer's invitations
+	//
+	// Scope registry:write. No code of the payer that was not used yet can be used any more, as when a letter was lost. Accounts that were proved stay so.
+	//
+	// Corresponds with DELETE /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `EndInvitation` operationId).
+	EndInvitation(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetInvitation See what became of an invitation
+	//
+	// Scope registry:read. The payer's latest one, without its code; 404 when there is none.
+	//
+	// Corresponds with GET /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `GetInvitation` operationId).
+	GetInvitation(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// InvitePayer Invite a payer to the portal
+	//
+	// Scope registry:write. Makes a code for a letter: with it, and with its own fiscal code, the payer proves whose account on the portal it is. For families without SPID, CIE or an e-mail address that the school knows. Answers the code, or by the Accept header a letter to print (application/pdf), in Italian and in the payer's language. The code is shown this once; the same request again is 409 secret_shown_once. It can be used once, for 90 days; earlier codes of the payer stay good until one of them is used.
+	//
+	// Corresponds with POST /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `InvitePayer` operationId).
+	InvitePayer(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, params *InvitePayerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListReceipts List receipts
 	//
@@ -3774,6 +3859,23 @@ func (c *Client) PutDelegate(ctx context.Context, cf SchoolCode, class ClassID, 
 	return c.Client.Do(req)
 }
 
+// InviteClass Invite the payers of a class
+//
+// Scope registry:write. A code, as of one payer, for every payer of the class's pupils who has no account on the portal that is proved. Answers the codes, or by the Accept header one PDF (application/pdf): a list to hand the letters out by, and a letter for each. The codes are shown this once; the same request again is 409 secret_shown_once. At most 500 payers; 404 for a class without pupils.
+//
+// Corresponds with POST /api/v1/schools/{cf}/classes/{class}/invitations (the `InviteClass` operationId).
+func (c *Client) InviteClass(ctx context.Context, cf SchoolCode, class ClassID, params *InviteClassParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewInviteClassRequest(c.Server, cf, class, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ReplayDelivery Send an event once more
 //
 // Scope webhooks:write. A new delivery with the same event_id and the same body. One that is still pending will be sent anyway (409 delivery_pending).
@@ -4450,6 +4552,57 @@ func (c *Client) PutPayerWithBody(ctx context.Context, cf SchoolCode, pupil Pupi
 // Corresponds with PUT /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer} (the `PutPayer` operationId).
 func (c *Client) PutPayer(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, params *PutPayerParams, body PutPayerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutPayerRequest(c.Server, cf, pupil, payer, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndInvitation End a payer's invitations
+//
+// Scope registry:write. No code of the payer that was not used yet can be used any more, as when a letter was lost. Accounts that were proved stay so.
+//
+// Corresponds with DELETE /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `EndInvitation` operationId).
+func (c *Client) EndInvitation(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndInvitationRequest(c.Server, cf, pupil, payer)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInvitation See what became of an invitation
+//
+// Scope registry:read. The payer's latest one, without its code; 404 when there is none.
+//
+// Corresponds with GET /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `GetInvitation` operationId).
+func (c *Client) GetInvitation(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInvitationRequest(c.Server, cf, pupil, payer)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// InvitePayer Invite a payer to the portal
+//
+// Scope registry:write. Makes a code for a letter: with it, and with its own fiscal code, the payer proves whose account on the portal it is. For families without SPID, CIE or an e-mail address that the school knows. Answers the code, or by the Accept header a letter to print (application/pdf), in Italian and in the payer's language. The code is shown this once; the same request again is 409 secret_shown_once. It can be used once, for 90 days; earlier codes of the payer stay good until one of them is used.
+//
+// Corresponds with POST /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `InvitePayer` operationId).
+func (c *Client) InvitePayer(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, params *InvitePayerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewInvitePayerRequest(c.Server, cf, pupil, payer, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6271,6 +6424,60 @@ func NewPutDelegateRequestWithBody(server string, cf SchoolCode, class ClassID, 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewInviteClassRequest constructs an http.Request for the InviteClass method
+func NewInviteClassRequest(server string, cf SchoolCode, class ClassID, params *InviteClassParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cf", cf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "class", class, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/schools/%s/classes/%s/invitations", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
 
 	return req, nil
 }
@@ -8567,6 +8774,163 @@ func NewPutPayerRequestWithBody(server string, cf SchoolCode, pupil PupilID, pay
 	return req, nil
 }
 
+// NewEndInvitationRequest constructs an http.Request for the EndInvitation method
+func NewEndInvitationRequest(server string, cf SchoolCode, pupil PupilID, payer PayerID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cf", cf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "pupil", pupil, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "payer", payer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/schools/%s/pupils/%s/payers/%s/invitation", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetInvitationRequest constructs an http.Request for the GetInvitation method
+func NewGetInvitationRequest(server string, cf SchoolCode, pupil PupilID, payer PayerID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cf", cf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "pupil", pupil, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "payer", payer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/schools/%s/pupils/%s/payers/%s/invitation", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewInvitePayerRequest constructs an http.Request for the InvitePayer method
+func NewInvitePayerRequest(server string, cf SchoolCode, pupil PupilID, payer PayerID, params *InvitePayerParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cf", cf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "pupil", pupil, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "payer", payer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/schools/%s/pupils/%s/payers/%s/invitation", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewListReceiptsRequest constructs an http.Request for the ListReceipts method
 func NewListReceiptsRequest(server string, cf SchoolCode, params *ListReceiptsParams) (*http.Request, error) {
 	var err error
@@ -9820,6 +10184,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/schools/{cf}/classes/{class}/delegates/{payer} (the `PutDelegate` operationId).
 	PutDelegateWithResponse(ctx context.Context, cf SchoolCode, class ClassID, payer PayerID, body PutDelegateJSONRequestBody, reqEditors ...RequestEditorFn) (*PutDelegateResponse, error)
 
+	// InviteClassWithResponse Invite the payers of a class
+	//
+	// Scope registry:write. A code, as of one payer, for every payer of the class's pupils who has no account on the portal that is proved. Answers the codes, or by the Accept header one PDF (application/pdf): a list to hand the letters out by, and a letter for each. The codes are shown this once; the same request again is 409 secret_shown_once. At most 500 payers; 404 for a class without pupils.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/schools/{cf}/classes/{class}/invitations (the `InviteClass` operationId).
+	InviteClassWithResponse(ctx context.Context, cf SchoolCode, class ClassID, params *InviteClassParams, reqEditors ...RequestEditorFn) (*InviteClassResponse, error)
+
 	// ReplayDeliveryWithResponse Send an event once more
 	//
 	// Scope webhooks:write. A new delivery with the same event_id and the same body. One that is still pending will be sent anyway (409 delivery_pending).
@@ -10163,6 +10536,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer} (the `PutPayer` operationId).
 	PutPayerWithResponse(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, params *PutPayerParams, body PutPayerJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPayerResponse, error)
+
+	// EndInvitationWithResponse End a payer's invitations
+	//
+	// Scope registry:write. No code of the payer that was not used yet can be used any more, as when a letter was lost. Accounts that were proved stay so.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `EndInvitation` operationId).
+	EndInvitationWithResponse(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, reqEditors ...RequestEditorFn) (*EndInvitationResponse, error)
+
+	// GetInvitationWithResponse See what became of an invitation
+	//
+	// Scope registry:read. The payer's latest one, without its code; 404 when there is none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `GetInvitation` operationId).
+	GetInvitationWithResponse(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, reqEditors ...RequestEditorFn) (*GetInvitationResponse, error)
+
+	// InvitePayerWithResponse Invite a payer to the portal
+	//
+	// Scope registry:write. Makes a code for a letter: with it, and with its own fiscal code, the payer proves whose account on the portal it is. For families without SPID, CIE or an e-mail address that the school knows. Answers the code, or by the Accept header a letter to print (application/pdf), in Italian and in the payer's language. The code is shown this once; the same request again is 409 secret_shown_once. It can be used once, for 90 days; earlier codes of the payer stay good until one of them is used.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `InvitePayer` operationId).
+	InvitePayerWithResponse(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, params *InvitePayerParams, reqEditors ...RequestEditorFn) (*InvitePayerResponse, error)
 
 	// ListReceiptsWithResponse List receipts
 	//
@@ -11146,6 +11546,38 @@ func (r PutDelegateResponse) StatusCode() int {
 	return 0
 }
 
+// InviteClassResponse201Headers the declared response headers of an HTTP 201 response for InviteClass
+type InviteClassResponse201Headers struct {
+	Location string
+}
+
+type InviteClassResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ClassInvitations
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *InviteClassResponse201Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r InviteClassResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r InviteClassResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // ReplayDeliveryResponse201Headers the declared response headers of an HTTP 201 response for ReplayDelivery
 type ReplayDeliveryResponse201Headers struct {
 	Location string
@@ -12021,6 +12453,86 @@ func (r PutPayerResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r PutPayerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type EndInvitationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r EndInvitationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndInvitationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetInvitationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Invitation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInvitationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInvitationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// InvitePayerResponse201Headers the declared response headers of an HTTP 201 response for InvitePayer
+type InvitePayerResponse201Headers struct {
+	Location string
+}
+
+type InvitePayerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *InvitationCode
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *InvitePayerResponse201Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r InvitePayerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r InvitePayerResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12957,6 +13469,21 @@ func (c *ClientWithResponses) PutDelegateWithResponse(ctx context.Context, cf Sc
 	return ParsePutDelegateResponse(rsp)
 }
 
+// InviteClassWithResponse Invite the payers of a class
+//
+// Scope registry:write. A code, as of one payer, for every payer of the class's pupils who has no account on the portal that is proved. Answers the codes, or by the Accept header one PDF (application/pdf): a list to hand the letters out by, and a letter for each. The codes are shown this once; the same request again is 409 secret_shown_once. At most 500 payers; 404 for a class without pupils.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/schools/{cf}/classes/{class}/invitations (the `InviteClass` operationId).
+func (c *ClientWithResponses) InviteClassWithResponse(ctx context.Context, cf SchoolCode, class ClassID, params *InviteClassParams, reqEditors ...RequestEditorFn) (*InviteClassResponse, error) {
+	rsp, err := c.InviteClass(ctx, cf, class, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseInviteClassResponse(rsp)
+}
+
 // ReplayDeliveryWithResponse Send an event once more
 //
 // Scope webhooks:write. A new delivery with the same event_id and the same body. One that is still pending will be sent anyway (409 delivery_pending).
@@ -13527,6 +14054,51 @@ func (c *ClientWithResponses) PutPayerWithResponse(ctx context.Context, cf Schoo
 		return nil, err
 	}
 	return ParsePutPayerResponse(rsp)
+}
+
+// EndInvitationWithResponse End a payer's invitations
+//
+// Scope registry:write. No code of the payer that was not used yet can be used any more, as when a letter was lost. Accounts that were proved stay so.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `EndInvitation` operationId).
+func (c *ClientWithResponses) EndInvitationWithResponse(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, reqEditors ...RequestEditorFn) (*EndInvitationResponse, error) {
+	rsp, err := c.EndInvitation(ctx, cf, pupil, payer, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndInvitationResponse(rsp)
+}
+
+// GetInvitationWithResponse See what became of an invitation
+//
+// Scope registry:read. The payer's latest one, without its code; 404 when there is none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `GetInvitation` operationId).
+func (c *ClientWithResponses) GetInvitationWithResponse(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, reqEditors ...RequestEditorFn) (*GetInvitationResponse, error) {
+	rsp, err := c.GetInvitation(ctx, cf, pupil, payer, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInvitationResponse(rsp)
+}
+
+// InvitePayerWithResponse Invite a payer to the portal
+//
+// Scope registry:write. Makes a code for a letter: with it, and with its own fiscal code, the payer proves whose account on the portal it is. For families without SPID, CIE or an e-mail address that the school knows. Answers the code, or by the Accept header a letter to print (application/pdf), in Italian and in the payer's language. The code is shown this once; the same request again is 409 secret_shown_once. It can be used once, for 90 days; earlier codes of the payer stay good until one of them is used.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/schools/{cf}/pupils/{pupil}/payers/{payer}/invitation (the `InvitePayer` operationId).
+func (c *ClientWithResponses) InvitePayerWithResponse(ctx context.Context, cf SchoolCode, pupil PupilID, payer PayerID, params *InvitePayerParams, reqEditors ...RequestEditorFn) (*InvitePayerResponse, error) {
+	rsp, err := c.InvitePayer(ctx, cf, pupil, payer, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseInvitePayerResponse(rsp)
 }
 
 // ListReceiptsWithResponse List receipts
@@ -14990,6 +15562,55 @@ func ParsePutDelegateResponse(rsp *http.Response) (*PutDelegateResponse, error) 
 	return response, nil
 }
 
+// ParseInviteClassResponse parses an HTTP response from a InviteClassWithResponse call
+func ParseInviteClassResponse(rsp *http.Response) (*InviteClassResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &InviteClassResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ClassInvitations
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	case rsp.StatusCode == 201:
+		// Content-type (application/pdf) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers InviteClassResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseReplayDeliveryResponse parses an HTTP response from a ReplayDeliveryWithResponse call
 func ParseReplayDeliveryResponse(rsp *http.Response) (*ReplayDeliveryResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16235,6 +16856,117 @@ func ParsePutPayerResponse(rsp *http.Response) (*PutPayerResponse, error) {
 			}
 			headers.ETag = value
 		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndInvitationResponse parses an HTTP response from a EndInvitationWithResponse call
+func ParseEndInvitationResponse(rsp *http.Response) (*EndInvitationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndInvitationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetInvitationResponse parses an HTTP response from a GetInvitationWithResponse call
+func ParseGetInvitationResponse(rsp *http.Response) (*GetInvitationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInvitationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Invitation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseInvitePayerResponse parses an HTTP response from a InvitePayerWithResponse call
+func ParseInvitePayerResponse(rsp *http.Response) (*InvitePayerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &InvitePayerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest InvitationCode
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	case rsp.StatusCode == 201:
+		// Content-type (application/pdf) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers InvitePayerResponse201Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

@@ -47,6 +47,26 @@ func registrations(w world) {
 		})
 	}
 	check()
+	w.update(func(tx gateway.Tx) error {
+		// It ends what is open, and that once; of the payer alone.
+		later := gateway.Invitation{Hash: sha256.Sum256([]byte("later")), School: schoolA, Payer: "y-1", By: user, CreatedAt: Now().Add(time.Second), ExpiresAt: Now().Add(time.Hour)}
+		other := gateway.Invitation{Hash: sha256.Sum256([]byte("hers")), School: schoolA, Payer: "y-2", By: user, CreatedAt: Now(), ExpiresAt: Now().Add(time.Hour)}
+		if err := errors.Join(tx.InsertInvitation(later), tx.InsertInvitation(other), tx.EndInvitations(schoolB, "y-1", Now())); err != nil {
+			return err
+		}
+		got, err := tx.LastInvitation(schoolA, "y-1")
+		equal(w, "LastInvitation", got, later)
+		err = errors.Join(err, tx.EndInvitations(schoolA, "y-1", Now().Add(time.Minute)), tx.EndInvitations(schoolA, "y-1", Now().Add(2*time.Minute)))
+		later.ExpiresAt = Now().Add(time.Minute)
+		got, err2 := tx.LastInvitation(schoolA, "y-1")
+		equal(w, "LastInvitation, ended", got, later)
+		got, err3 := tx.Invitation(other.Hash)
+		equal(w, "Invitation of another payer", got, other)
+		_, err4 := tx.LastInvitation(schoolB, "y-1")
+		w.wants("LastInvitation of none", err4, gateway.ErrNotFound)
+		i.ExpiresAt = Now().Add(time.Minute)
+		return errors.Join(err, err2, err3)
+	})
 	r.Account, open.UsedAt, i.UsedAt = "acc-r", Now().Add(time.Minute), Now().Add(time.Minute)
 	w.update(func(tx gateway.Tx) error {
 		return errors.Join(tx.SaveRegistration(r), tx.SavePasswordLink(open), tx.SaveInvitation(i))
