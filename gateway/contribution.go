@@ -69,6 +69,9 @@ func (s *Service) openContribution(ctx context.Context, actor Actor, code School
 	if err := bad.Err(); err != nil {
 		return Contribution{}, err
 	}
+	if err := s.checkTaxonomy(ctx, school, []NewNotice{{Taxonomy: in.Taxonomy}}, false); err != nil {
+		return Contribution{}, err
+	}
 	c := Contribution{
 		School: code, ID: id, Description: n.Description, Amount: n.Amount, Min: in.Min, Free: in.Free,
 		DueDate: n.DueDate, Taxonomy: n.Taxonomy, Deduction: n.Deduction, CreatedAt: s.clock.Now(), Version: 1,

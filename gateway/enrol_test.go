@@ -381,6 +381,40 @@ func TestOfficialTaxonomy(t *testing.T) {
 				t.Errorf("%s: %q, want %q", c.name, got, c.want)
 			}
 		}
+		// So does what notices are made of later.
+		gift := gateway.NewContribution{Description: "Dono", Amount: 500, DueDate: "2026-12-31"}
+		campaign := gateway.CampaignContent{Kind: gateway.CampaignAssigned, Title: "Gita", Description: "Gita", Amount: 500, DueDate: "2026-12-31", Classes: []string{"3B"}}
+		other := gateway.NewSchool{Code: string(gatewaytest.OtherCode), Name: "IC 1 Follonica", IBAN: gatewaytest.IBAN, Segregation: "01"}
+		for code, want := range map[string][]string{"": nil, "9/0000000IM/": {"taxonomy unknown"}, "9/0801101SP/": {"taxonomy range"}} {
+			gift.Taxonomy, campaign.Taxonomy, other.Taxonomy = code, code, code
+			if _, err := g.OpenContribution(t.Context(), gatewaytest.Operator, school, gift); !slices.Equal(wrongFields(err), want) {
+				t.Errorf("a contribution with %q: %v, want %q", code, err, want)
+			}
+			if _, err := g.CreateCampaign(t.Context(), gatewaytest.Operator, school, campaign); !slices.Equal(wrongFields(err), want) {
+				t.Errorf("a campaign with %q: %v, want %q", code, err, want)
+			}
+			if want == nil {
+				continue
+			}
+			if _, _, err := g.Service.AddSchool(t.Context(), gatewaytest.Operator, other); !slices.Equal(wrongFields(err), want) {
+				t.Errorf("a school with %q: %v, want %q", code, err, want)
+			}
+			if _, err := g.ChangeSchool(t.Context(), gatewaytest.Operator, school, func(_ gateway.School, in *gateway.NewSchool) error {
+				in.Taxonomy = code
+				return nil
+			}); !slices.Equal(wrongFields(err), want) {
+				t.Errorf("a school changed to %q: %v, want %q", code, err, want)
+			}
+		}
+		// The same school again is no change, though its code is over by now.
+		other.Taxonomy = "9/0801102SP/"
+		for _, later := range []time.Duration{0, 24 * time.Hour} {
+			g.Time.Advance(later)
+			if _, created, err := g.Service.AddSchool(t.Context(), gatewaytest.Operator, other); err != nil || created != (later == 0) {
+				t.Errorf("a school with a good code, %v later: created %t, %v", later, created, err)
+			}
+			g.Time.Advance(-later)
+		}
 		n := g.Issue(with("9/0801102SP/"))
 		g.Time.Advance(24 * time.Hour)
 		if _, err := change(g, n, gateway.NoticeChange{DueDate: to("2027-01-31")}); err != nil {

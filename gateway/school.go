@@ -101,6 +101,11 @@ func (s *Service) AddSchool(ctx context.Context, actor Actor, in NewSchool) (Sch
 		if !isNotFound(err) {
 			return err
 		}
+		if in.Taxonomy != "" { // what nobody chose is judged when a notice carries it
+			if err := s.checkTaxonomy(tx.Context(), school, []NewNotice{{}}, false); err != nil {
+				return err
+			}
+		}
 		school.CreatedAt, school.Version = s.clock.Now(), 1
 		created = true
 		if err := tx.InsertSchool(school); err != nil {

@@ -108,6 +108,19 @@ func (s *Service) officialCodes(tx Tx, codes []string) (official, error) {
 	}, nil
 }
 
+// JudgeTaxonomy says what is wrong with a code today, by the official list;
+// nothing when it is good, or no list was imported.
+func (s *Service) JudgeTaxonomy(ctx context.Context, code string) (problem string, err error) {
+	err = s.store.View(ctx, func(tx Tx) error {
+		judge, err := s.officialCodes(tx, []string{code})
+		if err == nil {
+			_, problem = judge(code)
+		}
+		return err
+	})
+	return problem, err
+}
+
 // checkTaxonomy judges the codes of notices that are asked for.
 func (s *Service) checkTaxonomy(ctx context.Context, school School, in []NewNotice, prefix bool) error {
 	var codes []string

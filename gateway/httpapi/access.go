@@ -17,6 +17,7 @@ import (
 type route struct {
 	public bool   // anybody, without a token
 	scope  string // the scope it takes; empty: any client
+	also   string // another scope that is enough: who may begin something may see what became of it
 	school bool   // {cf} must be the client's school; an operator's client sees all
 	table  bool   // its body is a table that is worked on at once
 	upload bool   // its body is a file, which is kept before it is looked at
@@ -50,9 +51,9 @@ var routes = map[string]route{
 	"listEvents":    {scope: gateway.ScopeNoticesRead, school: true},
 
 	"createImport":     {scope: gateway.ScopeNoticesWrite, school: true, upload: true, once: inTx(visitImportCreated)},
-	"listImports":      {scope: gateway.ScopeNoticesWrite, school: true},
-	"getImport":        {scope: gateway.ScopeNoticesWrite, school: true},
-	"listImportErrors": {scope: gateway.ScopeNoticesWrite, school: true},
+	"listImports":      {scope: gateway.ScopeNoticesRead, also: gateway.ScopeNoticesWrite, school: true},
+	"getImport":        {scope: gateway.ScopeNoticesRead, also: gateway.ScopeNoticesWrite, school: true},
+	"listImportErrors": {scope: gateway.ScopeNoticesRead, also: gateway.ScopeNoticesWrite, school: true},
 
 	"exportNotices":  {scope: gateway.ScopeExportsRead, school: true},
 	"exportReceipts": {scope: gateway.ScopeExportsRead, school: true},
@@ -170,7 +171,7 @@ func (h *handlers) admit(c *gin.Context, k *call) error {
 			return err
 		}
 	}
-	if !k.caller.may(k.route.scope) {
+	if !k.caller.may(k.route.scope) && (k.route.also == "" || !k.caller.may(k.route.also)) {
 		return problemScope
 	}
 	return nil

@@ -3,6 +3,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -267,12 +268,14 @@ func TestWhoMayCall(t *testing.T) {
 			if rule.scope == "" {
 				return
 			}
-			if w := send(r.Method, r.Path, op.id, client(gatewaytest.SchoolCode, rule.scope)); w.Code != want.status {
-				t.Errorf("client with %s: got %d, want %d", rule.scope, w.Code, want.status)
+			for _, scope := range []string{rule.scope, cmp.Or(rule.also, rule.scope)} {
+				if w := send(r.Method, r.Path, op.id, client(gatewaytest.SchoolCode, scope)); w.Code != want.status {
+					t.Errorf("client with %s: got %d, want %d", scope, w.Code, want.status)
+				}
 			}
 			var rest []string
 			for _, s := range gateway.Scopes {
-				if s != rule.scope {
+				if s != rule.scope && s != rule.also {
 					rest = append(rest, s)
 				}
 			}

@@ -2798,7 +2798,7 @@ type ClientInterface interface {
 
 	// ListImports List imports
 	//
-	// Scope notices:write. Newest first.
+	// Scope notices:read or notices:write. Newest first.
 	//
 	// Corresponds with GET /api/v1/schools/{cf}/imports (the `ListImports` operationId).
 	ListImports(ctx context.Context, cf SchoolCode, params *ListImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2816,14 +2816,14 @@ type ClientInterface interface {
 
 	// GetImport Read an import
 	//
-	// Scope notices:write. While state is running, progress says how far it got.
+	// Scope notices:read or notices:write. While state is running, progress says how far it got.
 	//
 	// Corresponds with GET /api/v1/schools/{cf}/imports/{id} (the `GetImport` operationId).
 	GetImport(ctx context.Context, cf SchoolCode, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListImportErrors Read what is wrong with an import's rows
 	//
-	// Scope notices:write. In the order of the rows. The first 10,000 errors and warnings are kept, for 30 days.
+	// Scope notices:read or notices:write. In the order of the rows. The first 10,000 errors and warnings are kept, for 30 days.
 	//
 	// Corresponds with GET /api/v1/schools/{cf}/imports/{id}/errors (the `ListImportErrors` operationId).
 	ListImportErrors(ctx context.Context, cf SchoolCode, id string, params *ListImportErrorsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3980,7 +3980,7 @@ func (c *Client) ExportReceipts(ctx context.Context, cf SchoolCode, params *Expo
 
 // ListImports List imports
 //
-// Scope notices:write. Newest first.
+// Scope notices:read or notices:write. Newest first.
 //
 // Corresponds with GET /api/v1/schools/{cf}/imports (the `ListImports` operationId).
 func (c *Client) ListImports(ctx context.Context, cf SchoolCode, params *ListImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4018,7 +4018,7 @@ func (c *Client) CreateImportWithBody(ctx context.Context, cf SchoolCode, params
 
 // GetImport Read an import
 //
-// Scope notices:write. While state is running, progress says how far it got.
+// Scope notices:read or notices:write. While state is running, progress says how far it got.
 //
 // Corresponds with GET /api/v1/schools/{cf}/imports/{id} (the `GetImport` operationId).
 func (c *Client) GetImport(ctx context.Context, cf SchoolCode, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4035,7 +4035,7 @@ func (c *Client) GetImport(ctx context.Context, cf SchoolCode, id string, reqEdi
 
 // ListImportErrors Read what is wrong with an import's rows
 //
-// Scope notices:write. In the order of the rows. The first 10,000 errors and warnings are kept, for 30 days.
+// Scope notices:read or notices:write. In the order of the rows. The first 10,000 errors and warnings are kept, for 30 days.
 //
 // Corresponds with GET /api/v1/schools/{cf}/imports/{id}/errors (the `ListImportErrors` operationId).
 func (c *Client) ListImportErrors(ctx context.Context, cf SchoolCode, id string, params *ListImportErrorsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -10249,7 +10249,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListImportsWithResponse List imports
 	//
-	// Scope notices:write. Newest first.
+	// Scope notices:read or notices:write. Newest first.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10269,7 +10269,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetImportWithResponse Read an import
 	//
-	// Scope notices:write. While state is running, progress says how far it got.
+	// Scope notices:read or notices:write. While state is running, progress says how far it got.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10278,7 +10278,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListImportErrorsWithResponse Read what is wrong with an import's rows
 	//
-	// Scope notices:write. In the order of the rows. The first 10,000 errors and warnings are kept, for 30 days.
+	// Scope notices:read or notices:write. In the order of the rows. The first 10,000 errors and warnings are kept, for 30 days.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13576,7 +13576,7 @@ func (c *ClientWithResponses) ExportReceiptsWithResponse(ctx context.Context, cf
 
 // ListImportsWithResponse List imports
 //
-// Scope notices:write. Newest first.
+// Scope notices:read or notices:write. Newest first.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13608,7 +13608,7 @@ func (c *ClientWithResponses) CreateImportWithBodyWithResponse(ctx context.Conte
 
 // GetImportWithResponse Read an import
 //
-// Scope notices:write. While state is running, progress says how far it got.
+// Scope notices:read or notices:write. While state is running, progress says how far it got.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13623,7 +13623,7 @@ func (c *ClientWithResponses) GetImportWithResponse(ctx context.Context, cf Scho
 
 // ListImportErrorsWithResponse Read what is wrong with an import's rows
 //
-// Scope notices:write. In the order of the rows. The first 10,000 errors and warnings are kept, for 30 days.
+// Scope notices:read or notices:write. In the order of the rows. The first 10,000 errors and warnings are kept, for 30 days.
 //
 // Returns a wrapper object for the known response body format(s).
 //
