@@ -83,6 +83,7 @@ func commands() []command {
 			{name: "parked", args: "[--kind KIND]", help: "list them", run: outboxParked},
 			{name: "retry", args: "--kind KIND [--id ID]", help: "have them tried again", run: outboxRetry},
 		}},
+		{name: "doctor", args: "[--deep]", help: "look at all that the gateway stands on, a line each, and say what to do", run: doctorCommand},
 		{name: "healthcheck", help: "exit 0 when the gateway here is ready", run: healthcheckCommand},
 		{name: "version", help: "print the version", run: versionCommand},
 	}

@@ -66,6 +66,33 @@ func (s *SMTP) Send(ctx context.Context, m Mail) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
+	client, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	err = client.DialAndSendWithContext(ctx, msg)
+	if err == nil || msg.IsDelivered() {
+		return nil // the server took it; how it said goodbye does not matter
+	}
+	return smtpError(err)
+}
+
+// Check says whether the server lets us in, as far as it can be known without a
+// mail.
+func (s *SMTP) Check(ctx context.Context) error {
+	client, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	if err := client.DialWithContext(ctx); err != nil {
+		return fmt.Errorf("smtp: %w", err)
+	}
+	_ = client.Close() // how it says goodbye does not matter
+	return nil
+}
+
+// client is for one connection, which ends with ctx.
+func (s *SMTP) client(ctx context.Context) (*gomail.Client, error) {
 	conf := &tls.Config{ServerName: s.host, RootCAs: s.roots, MinVersion: tls.VersionTLS12}
 	options := []gomail.Option{
 		gomail.WithPort(s.port), gomail.WithTLSPolicy(s.policy), gomail.WithTLSConfig(conf),
@@ -91,13 +118,9 @@ func (s *SMTP) Send(ctx context.Context, m Mail) error {
 	}
 	client, err := gomail.NewClient(s.host, options...)
 	if err != nil {
-		return fmt.Errorf("smtp: %w", err)
+		return nil, fmt.Errorf("smtp: %w", err)
 	}
-	err = client.DialAndSendWithContext(ctx, msg)
-	if err == nil || msg.IsDelivered() {
-		return nil // the server took it; how it said goodbye does not matter
-	}
-	return smtpError(err)
+	return client, nil
 }
 
 // smtpError keeps of a refusal what may be logged: the server's words quote the

@@ -290,6 +290,10 @@ func TestSMTPRefusals(t *testing.T) {
 		if _, ok := s.took(); ok {
 			t.Errorf("%s: the mail came all the same", c.name)
 		}
+		// A look that sends nothing sees what comes before a mail.
+		if err := mailer.Check(t.Context()); (err == nil) != (c.command != "AUTH") {
+			t.Errorf("%s: Check says %v", c.name, err)
+		}
 	}
 	s.refuses("RCPT", nil)
 	if err := mailer.Send(t.Context(), letter); err != nil {

@@ -18,10 +18,12 @@ import (
 
 var postgresDialect = dialect{
 	name: goose.DialectPostgres, folder: "postgres",
-	view:      &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-	forUpdate: " FOR UPDATE",
-	alone:     "SELECT pg_advisory_lock(hashtext('nodogate migrations'), hashtext(current_schema()))",
-	together:  "SELECT pg_advisory_unlock(hashtext('nodogate migrations'), hashtext(current_schema()))",
+	view:       &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+	forUpdate:  " FOR UPDATE",
+	serverTime: "SELECT clock_timestamp()",
+	integrity:  postgresIntegrity, integrityDeep: postgresIntegrity,
+	alone:    "SELECT pg_advisory_lock(hashtext('nodogate migrations'), hashtext(current_schema()))",
+	together: "SELECT pg_advisory_unlock(hashtext('nodogate migrations'), hashtext(current_schema()))",
 	// An array is computed once; a subquery after IN might be run again, and
 	// claim more.
 	claim:           fmt.Sprintf(claimMessages, "= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"),

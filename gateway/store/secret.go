@@ -45,7 +45,8 @@ func Secret(ctx context.Context, file, databaseURL string) ([]byte, error) {
 	return readSecret(file) // another process may have been first
 }
 
-// ReadSecret reads a root secret that has to be there.
+// ReadSecret reads a root secret that has to be there; fs.ErrNotExist when it is
+// not.
 func ReadSecret(file string) ([]byte, error) { return readSecret(file) }
 
 func readSecret(file string) ([]byte, error) {

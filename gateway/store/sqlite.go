@@ -23,6 +23,8 @@ import (
 var sqliteDialect = dialect{
 	name: goose.DialectSQLite3, folder: "sqlite",
 	view:            &sql.TxOptions{ReadOnly: true},
+	integrity:       sqliteIntegrity,
+	integrityDeep:   sqliteIntegrityDeep,
 	claim:           fmt.Sprintf(claimMessages, "IN (", ")"), // there is one writer
 	claimPolls:      fmt.Sprintf(claimPolls, "IN (", ")"),
 	claimPSPRefunds: fmt.Sprintf(claimPSPRefunds, "IN (", ")"),

@@ -83,6 +83,11 @@ type dialect struct {
 	// alone and together bracket the migrations: PostgreSQL's lock for when many
 	// processes start at once.
 	alone, together string
+	// serverTime asks what time the database's machine has; empty: it is ours.
+	serverTime string
+	// integrity finds what is wrong with the database, quickly; integrityDeep by
+	// reading all of it.
+	integrity, integrityDeep []string
 	// unique says whether a unique key was taken, retry whether the database
 	// asks to run the transaction again.
 	unique, retry func(error) bool
