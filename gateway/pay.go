@@ -257,7 +257,11 @@ func (s *Service) fillCart(tx Tx, req PayRequest, cart *Cart, now time.Time) (st
 		if err != nil {
 			return false, fmt.Errorf("notice %s: %w", c.Number, err)
 		}
-		if err := n.Askable(now); err != nil {
+		err = n.Askable(now)
+		if req.School != "" && n.StateAt(now) == NoticeDraft {
+			err = ErrNoticeDraft // its own school knows of it
+		}
+		if err != nil {
 			return false, fmt.Errorf("notice %s: %w", c.Number, err)
 		}
 		if slices.ContainsFunc(taken, func(o Notice) bool { return n.rivals(&o) }) {

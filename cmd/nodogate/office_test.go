@@ -99,13 +99,14 @@ func (a answer[R]) body() []byte { return reflect.ValueOf(a.r).Elem().FieldByNam
 
 // receiver is the office's program that is called when something happens.
 type receiver struct {
-	t    testing.TB
-	url  string
-	mu   sync.Mutex
-	key  *standardwebhooks.Webhook
-	seen map[string]bool // webhook-ids
-	told []told          // in the order of their coming
-	news chan struct{}
+	t     testing.TB
+	url   string
+	mu    sync.Mutex
+	key   *standardwebhooks.Webhook
+	seen  map[string]bool // webhook-ids
+	calls int
+	told  []told // in the order of their coming
+	news  chan struct{}
 }
 
 type told struct {
@@ -150,6 +151,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err := json.Unmarshal(raw, &event); err != nil {
 		r.t.Error(err)
 	}
+	r.calls++
 	if id := req.Header.Get("webhook-id"); !r.seen[id] {
 		r.seen[id] = true
 		r.told = append(r.told, event)
@@ -177,6 +179,24 @@ func (r *receiver) waitFor(t testing.TB, what string, so func(told) bool) told {
 		case <-r.news:
 		case <-over:
 			t.Fatalf("nobody was told: %s", what)
+		}
+	}
+}
+
+// waitForCalls waits until there were so many, repeated ones too.
+func (r *receiver) waitForCalls(t testing.TB, n int) {
+	t.Helper()
+	for over := time.After(time.Minute); ; {
+		r.mu.Lock()
+		calls := r.calls
+		r.mu.Unlock()
+		if calls >= n {
+			return
+		}
+		select {
+		case <-r.news:
+		case <-over:
+			t.Fatalf("%d calls came, want %d", calls, n)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func TestDraftAndRestore(t *testing.T) {
 	if n.Status != NoticeStatusDraft {
 		t.Errorf("status %s", n.Status)
 	}
-	expect(t, a.post("/api/v1/carts", a.school, `{"notices":[{"school":"80014480828","number":"`+n.Number+`"}],"method":"card"}`), 404, "not_found")
+	expect(t, a.post("/api/v1/carts", a.school, `{"notices":[{"school":"80014480828","number":"`+n.Number+`"}],"method":"card"}`), 409, "notice_draft")
 	expect(t, a.post(noticePath(n.Number)+"/restore", a.school, ""), 409, "notice_draft")
 	if got := as[Notice](t, a.send("PATCH", noticePath(n.Number), a.school, `{"status":"open"}`), 200); got.Status != NoticeStatusOpen || got.Version != 2 {
 		t.Errorf("published: %+v", got)
