@@ -188,15 +188,29 @@ type Campaign struct {
 	MinAmountCents int64                `json:"min_amount_cents"`
 	Progress       *CampaignProgress    `json:"progress"`
 
-	// Recipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
-	Recipients CampaignRecipients `json:"recipients"`
-	State      string             `json:"state"`
-	Taxonomy   TextOrNull         `json:"taxonomy"`
-	Title      string             `json:"title"`
+	// Recipients Whom a campaign asks; empty lists and false where it asks none of them.
+	Recipients CampaignAudience `json:"recipients"`
+	State      string           `json:"state"`
+	Taxonomy   TextOrNull       `json:"taxonomy"`
+	Title      string           `json:"title"`
 
 	// Totals Notices that are not cancelled. A plan counts as its instalments, until its single option is paid.
 	Totals  CampaignTotals `json:"totals"`
 	Version int64          `json:"version"`
+}
+
+// CampaignAudience Whom a campaign asks; empty lists and false where it asks none of them.
+type CampaignAudience struct {
+	// Adults All other adults.
+	Adults bool `json:"adults"`
+
+	// All All pupils.
+	All     bool     `json:"all"`
+	Classes []string `json:"classes"`
+	Pupils  []string `json:"pupils"`
+
+	// Staff All of the staff.
+	Staff bool `json:"staff"`
 }
 
 // CampaignChange defines model for CampaignChange.

@@ -183,7 +183,7 @@ func (h *handlers) campaignOf(c gateway.Campaign) Campaign {
 	out := Campaign{
 		ID: c.ID, Kind: string(c.Kind), Title: c.Title, Description: c.Description, AmountCents: Cents(c.Amount), MinAmountCents: int64(c.Min),
 		FreeAmount: c.Free, DueDate: c.DueDate, Instalments: make([]CampaignInstalment, len(c.Instalments)),
-		Recipients: CampaignRecipients{All: c.Whole, Staff: c.Staff, Adults: c.Adults, Classes: c.Classes, Pupils: c.Pupils}, Taxonomy: text(c.Taxonomy), Deduction: text(c.Deduction),
+		Recipients: CampaignAudience{All: c.Whole, Staff: c.Staff, Adults: c.Adults, Classes: append([]string{}, c.Classes...), Pupils: append([]string{}, c.Pupils...)}, Taxonomy: text(c.Taxonomy), Deduction: text(c.Deduction),
 		State: string(c.State), Progress: progressOf(c.Work), CreatedAt: c.CreatedAt, ChangedAt: c.ChangedAt, Version: c.Version,
 		Totals: CampaignTotals{
 			Notices: c.Totals.Notices, IssuedCents: int64(c.Totals.Issued), Paid: c.Totals.Paid, PaidCents: int64(c.Totals.PaidAmount),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/nodogate/nodogate/gateway"
@@ -24,6 +25,20 @@ func TestCampaign(t *testing.T) {
 	as[RegistryPayer](t, a.send("PUT", base+"/pupils/p1/payers/y1", a.school, payerJSON()), 201)
 	c := as[Campaign](t, a.post(base+"/campaigns", a.school, campaignJSON), 201)
 	path := base + "/campaigns/" + c.ID
+	if list := as[CampaignPage](t, a.get(base+"/campaigns", a.school), 200); len(list.Items) != 1 || list.Items[0].ID != c.ID || list.NextCursor != "" {
+		t.Errorf("the first page of campaigns: %+v", list)
+	}
+	as[Campaign](t, a.post(base+"/campaigns", a.school, campaignJSON), 201)
+	page := as[CampaignPage](t, a.get(base+"/campaigns?limit=1", a.school), 200)
+	if len(page.Items) != 1 || page.NextCursor == "" {
+		t.Fatalf("one campaign a page: %+v", page)
+	}
+	if next := as[CampaignPage](t, a.get(base+"/campaigns?limit=1&cursor="+string(page.NextCursor), a.school), 200); len(next.Items) != 1 || next.Items[0].ID != c.ID {
+		t.Errorf("the second page of campaigns: %+v", next)
+	}
+	if w := a.get(path, a.school); !strings.Contains(w.Body.String(), `"recipients":{"adults":false,"all":false,"classes":["3B"],"pupils":[],"staff":false}`) {
+		t.Errorf("recipients of %s", w.Body)
+	}
 	if w := a.send("PATCH", path, a.school, `{"title":"x"}`, "If-Match", `"9"`); w.Code != 412 {
 		t.Errorf("changed after somebody else: %d", w.Code)
 	}

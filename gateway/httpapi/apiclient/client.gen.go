@@ -507,11 +507,11 @@ type Campaign struct {
 	MinAmountCents int64                `json:"min_amount_cents"`
 	Progress       *CampaignProgress    `json:"progress"`
 
-	// Recipients Of an assigned campaign: the pupils of classes, people of the registry by their id, or all pupils; staff and other adults.
-	Recipients CampaignRecipients `json:"recipients"`
-	State      CampaignState      `json:"state"`
-	Taxonomy   *TextOrNull        `json:"taxonomy"`
-	Title      string             `json:"title"`
+	// Recipients Whom a campaign asks; empty lists and false where it asks none of them.
+	Recipients CampaignAudience `json:"recipients"`
+	State      CampaignState    `json:"state"`
+	Taxonomy   *TextOrNull      `json:"taxonomy"`
+	Title      string           `json:"title"`
 
 	// Totals Notices that are not cancelled. A plan counts as its instalments, until its single option is paid.
 	Totals  CampaignTotals `json:"totals"`
@@ -523,6 +523,20 @@ type CampaignKind string
 
 // CampaignState defines model for Campaign.State.
 type CampaignState string
+
+// CampaignAudience Whom a campaign asks; empty lists and false where it asks none of them.
+type CampaignAudience struct {
+	// Adults All other adults.
+	Adults bool `json:"adults"`
+
+	// All All pupils.
+	All     bool     `json:"all"`
+	Classes []string `json:"classes"`
+	Pupils  []string `json:"pupils"`
+
+	// Staff All of the staff.
+	Staff bool `json:"staff"`
+}
 
 // CampaignChange defines model for CampaignChange.
 type CampaignChange struct {
