@@ -24,7 +24,7 @@ import (
 )
 
 // BenchmarkPages measures what each page costs the server while the store holds
-// a million notices: 50 schools of 1,000 pupils with 20 notices each, two in five
+// a million notices (200,000 on SQLite): 50 schools of 1,000 pupils with 20 notices each, one in ten
 // paid, and as many schools besides as a country has, which take contributions
 // only. The time is the handler's, sessions read and written included, from the
 // request to the last byte. "p50-ms" and "p99-ms" are over the requests of one
@@ -43,7 +43,7 @@ func BenchmarkPages(b *testing.B) {
 	})
 	b.Run("sqlite", func(b *testing.B) {
 		address := storetest.NewSQLite(b)
-		crowded(b, address, "sqlite", strings.TrimPrefix(address, "sqlite://"), 50, 1000, 20)
+		crowded(b, address, "sqlite", strings.TrimPrefix(address, "sqlite://"), 50, 200, 20)
 	})
 }
 
@@ -78,10 +78,10 @@ func (c clone) statements(pupils, each int) []string {
 	return []string{
 		`INSERT INTO notices (school, number, state, version, debtor_hash, debtor_enc, class, description, amount_cents, past_amounts, due_date,
 		        payable_after_due, held, taxonomy, deduction, external_id, campaign, transfers, fingerprint, created_at, changed_at, paid_at, settled_by)
-		 SELECT n.school, CAST(300000000000000000 + s.i AS TEXT), CASE WHEN s.i % 5 < 2 THEN 'paid' WHEN s.i % 23 = 22 THEN 'cancelled' ELSE 'open' END, 1,
+		 SELECT n.school, CAST(300000000000000000 + s.i AS TEXT), CASE WHEN s.i % 10 = 0 THEN 'paid' WHEN s.i % 23 = 22 THEN 'cancelled' ELSE 'open' END, 1,
 		        ` + fmt.Sprintf(c.hash, "n.school", pupil) + `, n.debtor_enc, CAST(` + pupil + ` / 25 AS TEXT), n.description, n.amount_cents, n.past_amounts, n.due_date,
 		        n.payable_after_due, n.held, n.taxonomy, n.deduction, 'x' || CAST(s.i AS TEXT), '', n.transfers, n.fingerprint, n.created_at, n.changed_at,
-		        CASE WHEN s.i % 5 < 2 THEN n.created_at END, CASE WHEN s.i % 5 < 2 THEN 'rc-' || CAST(s.i AS TEXT) ELSE '' END
+		        CASE WHEN s.i % 10 = 0 THEN n.created_at END, CASE WHEN s.i % 10 = 0 THEN 'rc-' || CAST(s.i AS TEXT) ELSE '' END
 		   FROM notices n CROSS JOIN ` + series(pupils*each) + ` WHERE n.external_id = 'template'`,
 		`INSERT INTO receipts (school, id, number, role, anomaly, channel, settles, receipt_id, creditor, reference, amount_cents, paid_at, psp_id, psp_name,
 		        method, digest, same, content_enc, raw_enc, received_at)
@@ -160,8 +160,8 @@ func crowded(b *testing.B, address, driver, raw string, schools, pupils, each in
 	}
 	old := newFamily(b, g, h, visitors, codes)
 	old.grow(b, 20, oldNotices/2-20)
-	for _, table := range []string{"notices", "receipts", "events", "pupils", "payers", "pupil_payers", "schools", "contributions"} {
-		_, err := bare.ExecContext(ctx, "ANALYZE "+table)
+	if driver == "pgx" { // as its autovacuum would; nobody does it for SQLite
+		_, err := bare.ExecContext(ctx, "ANALYZE notices, receipts, events, pupils, payers, pupil_payers, schools, contributions")
 		must(err)
 	}
 	var rows int
