@@ -66,8 +66,9 @@ func startDemo(t *testing.T, dir string, env ...string) (demoFile, *exec.Cmd) {
 
 // browser is a Chromium tab.
 type browser struct {
-	t   *testing.T
-	ctx context.Context
+	t      *testing.T
+	ctx    context.Context
+	clicks int
 }
 
 func newBrowser(t *testing.T, width, height int64, script bool) *browser {
@@ -87,7 +88,7 @@ func newBrowser(t *testing.T, width, height int64, script bool) *browser {
 	t.Cleanup(stop)
 	ctx, closeTab := chromedp.NewContext(ctx)
 	t.Cleanup(closeTab)
-	b := &browser{t, ctx}
+	b := &browser{t: t, ctx: ctx}
 	b.do(chromedp.EmulateViewport(width, height))
 	if !script {
 		if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
@@ -157,6 +158,7 @@ func find(kinds, text string) string {
 // click presses a button or link and waits for the page that follows.
 func (b *browser) click(text string) {
 	b.t.Helper()
+	b.clicks++
 	b.until("click "+text, fmt.Sprintf(`document.readyState === "complete" && (() => {
 		const e = %s;
 		if (!e) return false;
@@ -180,9 +182,14 @@ func (b *browser) fill(label, value string) {
 	})()`, find("label", label), value))
 }
 
-// choose picks the radio button with this label.
+// choose picks the radio button with this label; one that is ticked needs no click.
 func (b *browser) choose(label string) {
 	b.t.Helper()
+	ticked, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](fmt.Sprintf(`(() => { const l = %s; return !!l && l.control.checked; })()`, find("label", label))))
+	if err == nil && ticked {
+		return
+	}
+	b.clicks++
 	b.until("choose "+label, fmt.Sprintf(`(() => { const l = %s; if (!l) return false; l.click(); return l.control.checked; })()`, find("label", label)))
 }
 
@@ -225,15 +232,15 @@ func TestJourney(t *testing.T) {
 			b.fill("Username", demo.Family.Username)
 			b.fill("Password", demo.Family.Password)
 			b.shot("2-login")
+			start := time.Now()
+			b.clicks = 0
 			b.click("Accedi")
-			b.open(demo.PortalURL + "/avvisi")
 			b.sees("Maria")
 			b.sees("Luca")
 			b.shot("3-notices")
 			b.click("Aggiungi al carrello")
-			b.open(demo.PortalURL + "/avvisi")
 			b.click("Aggiungi al carrello")
-			b.open(demo.PortalURL + "/carrello")
+			b.click("Vai al carrello")
 			b.shot("4-cart")
 			b.click("Vai al pagamento")
 			b.choose("Carta di pagamento")
@@ -246,6 +253,9 @@ func TestJourney(t *testing.T) {
 			b.click("Paga")
 			b.sees("Pagato")
 			b.until("both paid", `document.body.innerText.split("Pagato").length > 2 && !document.body.innerText.includes("In verifica")`)
+			if took := time.Since(start); took > time.Minute || b.clicks > 8 {
+				t.Errorf("from log-in to paid in %s and %d clicks, want at most a minute and 8", took, b.clicks)
+			}
 			b.shot("7-paid")
 			b.sees("Scarica la ricevuta")
 			href, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](find("a", "Scarica la ricevuta")+".href"))
@@ -284,6 +294,37 @@ func TestJourney(t *testing.T) {
 			b.until("nothing in progress", `document.readyState === "complete" && !document.body.innerText.includes("In verifica")`)
 			b.shot("cancelled")
 		}
+	})
+	// A provider that is down is said to be, and nothing is begun.
+	t.Run("down", func(t *testing.T) {
+		control := func(mode string) {
+			t.Helper()
+			resp, err := http.Post(demo.SandboxURL+"/control", "application/json", strings.NewReader(`{"psp":"BANCAUNO","mode":"`+mode+`"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Fatalf("control: %d", resp.StatusCode)
+			}
+		}
+		control("down")
+		defer control("ok")
+		b := newBrowser(t, 390, 844, false)
+		b.open(demo.PortalURL + "/accesso")
+		b.fill("Username", demo.Family.Username)
+		b.fill("Password", demo.Family.Password)
+		b.click("Accedi")
+		b.click("Aggiungi al carrello")
+		b.click("Vai al carrello")
+		b.click("Vai al pagamento")
+		b.choose("Carta di pagamento")
+		b.choose("Banca Uno")
+		b.click("Paga")
+		b.sees("Il servizio scelto non risponde in questo momento. Non ti è stato addebitato nulla")
+		b.shot("down")
+		b.open(demo.PortalURL + "/carrello")
+		b.click("Rimuovi")
 	})
 	// Given up at the post office's page, the bulletin is printed for its counter.
 	t.Run("on paper", func(t *testing.T) {

@@ -20,6 +20,7 @@ type loginPage struct {
 	Wrong    bool
 	LeftOut  bool // somebody asked for a page that needs to log in
 	Outcome  bool // and that page is the outcome of a payment
+	Basketed bool // and that page is of the cart, which outlives a session
 	// Providers are the identities one may enter with; Failed names the one that
 	// did not work, because it does not answer (Away), told no fiscal code
 	// (NoCode), or for whatever else.
@@ -34,7 +35,7 @@ func (p *portal) loginForm(c *gin.Context) {
 		c.Redirect(http.StatusSeeOther, returnPath(back, "/"))
 		return
 	}
-	p.render(c, http.StatusOK, "login", loginPage{frame: p.frame(c), Return: back, LeftOut: back != "", Outcome: isOutcome(back), Providers: p.identities})
+	p.render(c, http.StatusOK, "login", loginPage{frame: p.frame(c), Return: back, LeftOut: back != "", Outcome: isOutcome(back), Basketed: strings.HasPrefix(back, "/carrello"), Providers: p.identities})
 }
 
 func (p *portal) login(c *gin.Context) {
@@ -187,7 +188,11 @@ func (p *portal) changePassword(c *gin.Context) {
 		return
 	}
 	p.tell(c, "password")
-	c.Redirect(http.StatusSeeOther, "/area-riservata")
+	to := "/area-riservata"
+	if a.MustChange {
+		to = "/" // the first time: on to what one came for
+	}
+	c.Redirect(http.StatusSeeOther, to)
 }
 
 type consentsPage struct {

@@ -4,6 +4,7 @@ package portal
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -74,6 +75,18 @@ func (p *portal) attested(c *gin.Context, n gateway.Notice, r gateway.Receipt) (
 	return out, err
 }
 
+// refunded is what schools gave back of receipts: no expense to deduct.
+func (p *portal) refunded(ctx context.Context, ids map[gateway.SchoolCode][]string) (map[gateway.SchoolCode]map[string]money.Cents, error) {
+	back := map[gateway.SchoolCode]map[string]money.Cents{}
+	for school, list := range ids {
+		var err error
+		if back[school], err = p.svc.Refunded(ctx, school, list...); err != nil {
+			return nil, err
+		}
+	}
+	return back, nil
+}
+
 // pupilOf is whom a notice of the family is for.
 func pupilOf(n gateway.Notice) AttestedPerson {
 	who := AttestedPerson{n.Debtor.Name, n.Debtor.Code}
@@ -140,11 +153,9 @@ func (p *portal) attestedYears(c *gin.Context) ([]attestedYear, error) {
 	if err != nil {
 		return nil, err
 	}
-	back := map[gateway.SchoolCode]map[string]money.Cents{}
-	for school, ids := range receiptIDs(list) {
-		if back[school], err = p.svc.Refunded(c.Request.Context(), school, ids...); err != nil {
-			return nil, err
-		}
+	back, err := p.refunded(c.Request.Context(), receiptIDs(list))
+	if err != nil {
+		return nil, err
 	}
 	var years []attestedYear
 	for _, n := range slices.Backward(list) {

@@ -235,7 +235,7 @@ func (p *page) check() {
 		p.t.Errorf("%s: %s", p.url, fmt.Sprintf(format, args...))
 	}
 	policy := p.header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "style-src 'self';", "script-src 'self';", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self' https://psp.example;"} {
+	for _, want := range []string{"default-src 'none'", "style-src 'self';", "script-src 'self';", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self' https://psp.example"} {
 		if !strings.Contains(policy, want) {
 			bad("policy %q lacks %q", policy, want)
 		}
@@ -359,10 +359,15 @@ func (p *page) within(id string) *page {
 func (p *page) form(button string) (action, method string, values url.Values) {
 	p.t.Helper()
 	for _, f := range all(p.doc, tag("form")) {
-		if !slices.ContainsFunc(all(f, tag("button")), func(n *html.Node) bool { return text(n) == button }) {
+		buttons := all(f, tag("button"))
+		i := slices.IndexFunc(buttons, func(n *html.Node) bool { return text(n) == button })
+		if i < 0 {
 			continue
 		}
 		values = url.Values{}
+		if name := attr(buttons[i], "name"); name != "" {
+			values.Set(name, attr(buttons[i], "value"))
+		}
 		for _, in := range all(f, tag("input")) {
 			switch {
 			case has(in, "disabled"):

@@ -85,5 +85,10 @@ func (p *portal) class(c *gin.Context) {
 			}
 		}
 	}
+	for i := range page.Classes {
+		// What the school cancelled for all is nobody's to collect.
+		page.Classes[i].Collections = slices.DeleteFunc(page.Classes[i].Collections, func(of collection) bool { return of.All == 0 })
+	}
+	page.Classes = slices.DeleteFunc(page.Classes, func(of classOf) bool { return len(of.Collections) == 0 })
 	p.render(c, http.StatusOK, "class", page)
 }

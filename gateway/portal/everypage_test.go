@@ -3,13 +3,20 @@
 package portal_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
-	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +31,7 @@ import (
 	"github.com/nodogate/nodogate/gateway/gatewaytest"
 )
 
-var update = flag.Bool("update", false, "rewrite the pictures of docs/screens and of the manual")
+var update = flag.Bool("update", false, "rewrite the pictures of docs/screens and of the manual: go test -run Stories -update")
 
 // tab is a tab of a Chromium.
 type tab struct {
@@ -48,7 +55,8 @@ func needs(t *testing.T, what string, err error) {
 	t.Skipf("%s is missing: %v", what, err)
 }
 
-func newTab(t *testing.T) *tab {
+// chromium starts a browser without windows.
+func chromium(t *testing.T) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	needs(t, "chromium", err)
@@ -58,7 +66,18 @@ func newTab(t *testing.T) *tab {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("accept-lang", "it"), chromedp.UserDataDir(t.TempDir()))
 	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(stop)
-	ctx, closeTab := chromedp.NewContext(ctx)
+	return ctx
+}
+
+func newTab(t *testing.T) *tab {
+	t.Helper()
+	return openTab(t, chromium(t))
+}
+
+// openTab opens a tab of the browser.
+func openTab(t *testing.T, browser context.Context, options ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, closeTab := chromedp.NewContext(browser, options...)
 	t.Cleanup(closeTab)
 	b := &tab{t: t, ctx: ctx}
 	b.do(chromedp.EmulateViewport(1280, 900))
@@ -195,6 +214,9 @@ func (b *tab) picture(file string, quality int) {
 	b.t.Helper()
 	shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(quality))
 	if err == nil {
+		shot, err = lighter(shot)
+	}
+	if err == nil {
 		err = os.MkdirAll(filepath.Dir(file), 0o755)
 	}
 	if err == nil {
@@ -203,6 +225,33 @@ func (b *tab) picture(file string, quality int) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// lighter is a picture of a page in its 256 commonest colours, a third of the
+// weight: the rest are shades at the edges of letters.
+func lighter(shot []byte) ([]byte, error) {
+	full, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		return nil, err
+	}
+	count := map[color.RGBA]int{}
+	for y := full.Bounds().Min.Y; y < full.Bounds().Max.Y; y++ {
+		for x := full.Bounds().Min.X; x < full.Bounds().Max.X; x++ {
+			count[color.RGBAModel.Convert(full.At(x, y)).(color.RGBA)]++
+		}
+	}
+	common := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
+	})
+	var colours color.Palette
+	for _, c := range common[:min(len(common), 256)] {
+		colours = append(colours, c)
+	}
+	small := image.NewPaletted(full.Bounds(), colours)
+	draw.Draw(small, small.Bounds(), full, full.Bounds().Min, draw.Src)
+	var out bytes.Buffer
+	err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, small)
+	return out.Bytes(), err
 }
 
 // crop takes the top of the page only: what fits a manual.
@@ -460,32 +509,4 @@ func TestKeyboard(t *testing.T) {
 	says("length digit upper lower", "Manca ancora: Le due password sono uguali")
 	press("Àéèòì")
 	says("length digit upper lower same", "La password rispetta la regola.")
-}
-
-// The pictures of the README and of the manual: go test -run Pictures -update.
-func TestPictures(t *testing.T) {
-	if !*update {
-		t.Skip("only with -update")
-	}
-	s, family, _, _ := lived(t)
-	b := newTab(t)
-	b.as(family)
-	screens := "../../docs/screens"
-	for _, lang := range []string{"it", "de"} {
-		b.do(chromedp.EmulateViewport(390, 844))
-		for name, path := range map[string]string{"avvisi": "/avvisi", "carrello": "/carrello", "pagamento": "/carrello/pagamento", "esito": outcomeOf(s.PSPs.Orders()[0])} {
-			b.do(chromedp.Navigate(s.url + path + "?lang=" + lang))
-			b.crop(fmt.Sprintf("static/manual/%s-%s.jpg", lang, name), 760, 45)
-			b.picture(filepath.Join(screens, lang+"-"+name+".png"), 100)
-		}
-		b.do(chromedp.EmulateViewport(1280, 900))
-		for name, path := range map[string]string{"home": "/", "versamenti": "/versamenti-volontari?cerca=grosseto", "attestazioni": "/attestazioni"} {
-			sep := "?"
-			if strings.Contains(path, "?") {
-				sep = "&"
-			}
-			b.do(chromedp.Navigate(s.url + path + sep + "lang=" + lang))
-			b.picture(filepath.Join(screens, lang+"-"+name+".png"), 100)
-		}
-	}
 }

@@ -133,6 +133,20 @@ func TestAttestations(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.get("/attestazioni").says("2 pagamenti", "€ 26,50")
+	b.get("/pagamenti").says("rimborsati € 6,50")
+	at := "/pagamenti/" + string(book.School) + "/" + counter.ID
+	b.get(at).says("La scuola ha rimborsato € 6,50 il 23/11/2026.").saysNot("gita annullata")
+	// What is asked for may still be refused: it is the office's until then.
+	r, err = s.RequestRefund(ctx, clerk, book.School, gateway.NewRefund{Receipt: counter.ID, Amount: 100, Reason: "arrotondamento", IBAN: "IT60X0542811101000000123456", Holder: "Mario Rossi"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.get(at).saysNot("€ 1,00")
+	if _, err = s.ChangeRefund(ctx, head, book.School, r.ID, gateway.RefundChange{State: gateway.RefundApproved}); err != nil {
+		t.Fatal(err)
+	}
+	b.get(at).says("ha approvato un rimborso di € 1,00", "ha rimborsato € 6,50")
+	b.get("/pagamenti").says("rimborsati € 6,50")
 
 	s.FamilyOf("anna.bianchi", code(t, "BNCNNA80A41H501"), "Anna", "Bianchi",
 		gateway.Pupil{School: gatewaytest.SchoolCode, ID: "p9", Code: code(t, "BNCLCU12B02H501"), FirstName: "Luca", LastName: "Bianchi", Class: "1A", SchoolYear: "2026/27"})

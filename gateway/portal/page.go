@@ -14,6 +14,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -164,7 +166,18 @@ func (p *portal) render(c *gin.Context, status int, name string, data any) {
 		p.fail(c, fmt.Errorf("page %s: %w", name, err))
 		return
 	}
-	c.Data(status, "text/html; charset=utf-8", buf.Bytes())
+	c.Data(status, "text/html; charset=utf-8", legible(buf.Bytes()))
+}
+
+// legible is a page without what HTML has no way to write: a form that came with
+// control characters, or in no UTF-8, is shown again with signs in their place.
+func legible(page []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' {
+			return utf8.RuneError
+		}
+		return r // also utf8.RuneError, for bytes that are no character
+	}, page)
 }
 
 // statuses translate the gateway's errors; what is not here is a fault of ours.
@@ -210,7 +223,7 @@ func (p *portal) problemPage(c *gin.Context, status int, reference string) {
 	if err := p.page(c, "problem").Execute(&buf, page); err != nil {
 		p.log.Error("portal", "reference", reference, "error", err)
 	}
-	c.Data(status, "text/html; charset=utf-8", buf.Bytes())
+	c.Data(status, "text/html; charset=utf-8", legible(buf.Bytes()))
 }
 
 // static serves a page that says the same to everybody.

@@ -713,7 +713,8 @@ func TestProvisionalPassword(t *testing.T) {
 	}
 	before := b.cookie()
 	p.submit("Cambia password", "vecchia_password", "Provvisoria1", "nuova_password", "Nuovissima1", "conferma_password", "Nuovissima1").
-		is(200, "/consensi").says("La password è stata cambiata").submit("Non ora").is(200, "/area-riservata").says("RSS***01U")
+		is(200, "/consensi").says("La password è stata cambiata").submit("Non ora").is(200, "/")
+	b.get("/area-riservata").says("RSS***01U")
 	if b.cookie() == before {
 		t.Error("the session keeps its id over a change of rights")
 	}

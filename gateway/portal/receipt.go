@@ -23,7 +23,8 @@ type paymentsPage struct {
 
 type payment struct {
 	notice
-	PSP string
+	PSP  string
+	Back money.Cents // what the school gave back of it
 }
 
 // pagePayments is how many payments a page shows: each needs its receipt.
@@ -85,8 +86,13 @@ func (p *portal) payments(c *gin.Context) {
 		p.fail(c, err)
 		return
 	}
+	back, err := p.refunded(ctx, receiptIDs(list))
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
 	for _, n := range list {
-		page.Payments = append(page.Payments, payment{n.notice, paid[n.School][n.Receipt].Content.PSP.Name})
+		page.Payments = append(page.Payments, payment{n.notice, paid[n.School][n.Receipt].Content.PSP.Name, back[n.School][n.Receipt]})
 	}
 	page.frame = p.frame(c)
 	p.render(c, http.StatusOK, "payments", page)
@@ -103,7 +109,19 @@ type receiptPage struct {
 	PSP      string
 	Settles  bool
 	Anomaly  gateway.Anomaly
+	Refunds  []refundLine
 	HelpText string
+}
+
+// maxRefunds is more than one receipt can have.
+const maxRefunds = 100
+
+// refundLine is a refund that the school has decided on. What was only asked for
+// may still be refused, and is the office's.
+type refundLine struct {
+	Amount money.Cents
+	Done   bool
+	At     time.Time
 }
 
 // receiptOf finds the receipt of the address, if it is of a notice that the
@@ -148,6 +166,16 @@ func (p *portal) receipt(c *gin.Context) {
 	}
 	if page.HelpText == "" {
 		page.HelpText = p.svc.HelpText()
+	}
+	refunds, err := p.svc.Refunds(c.Request.Context(), r.School, gateway.RefundFilter{Receipt: r.ID, Limit: maxRefunds})
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	for _, back := range refunds {
+		if back.State == gateway.RefundApproved || back.State == gateway.RefundExecuted {
+			page.Refunds = append(page.Refunds, refundLine{back.Amount, back.State == gateway.RefundExecuted, back.ChangedAt})
+		}
 	}
 	p.render(c, http.StatusOK, "receipt", page)
 }

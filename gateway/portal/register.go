@@ -52,6 +52,7 @@ type registerPage struct {
 	Errors  []gateway.FieldError
 	Lists   placeLists
 	Control bool // the control was failed
+	Human   bool // the control was passed
 }
 
 // Wrong is why a field is wrong; empty when it is not.
@@ -102,7 +103,7 @@ func (p *portal) registerForm(c *gin.Context) {
 	}
 	r := p.registration(c.Request.Context())
 	step := 1
-	if r.Human {
+	if r.Human && r.Person.Code != "" {
 		step = 2
 		if n, err := strconv.Atoi(c.Query("passo")); err == nil && n >= 1 && n <= 3 {
 			step = n
@@ -114,13 +115,16 @@ func (p *portal) registerForm(c *gin.Context) {
 			step = 2
 		}
 	}
-	p.registerStep(c, http.StatusOK, registerPage{Step: step, Form: r.Person})
+	p.registerStep(c, http.StatusOK, registerPage{Step: step, Form: r.Person, Human: r.Human})
 }
 
 func (p *portal) registerStep(c *gin.Context, status int, page registerPage) {
 	page.frame = p.frame(c)
 	switch page.Step {
 	case 1:
+		if page.Human {
+			break // asked once is enough
+		}
 		if err := p.ask(c, &page); err != nil {
 			p.fail(c, err)
 			return
@@ -213,9 +217,9 @@ func (p *portal) registerCode(c *gin.Context) {
 	}
 	ctx := c.Request.Context()
 	r := p.registration(ctx)
-	r.Person.Code = strings.TrimSpace(c.PostForm("codice_fiscale"))
 	page := registerPage{Step: 1, Form: r.Person}
-	if _, err := p.svc.CheckNewCode(r.Person.Code); err != nil {
+	page.Form.Code = cutTo(strings.TrimSpace(c.PostForm("codice_fiscale")), 40)
+	if _, err := p.svc.CheckNewCode(page.Form.Code); err != nil {
 		page.Errors = fieldErrors(err)
 		if page.Errors == nil {
 			p.fail(c, err)
@@ -223,13 +227,19 @@ func (p *portal) registerCode(c *gin.Context) {
 		}
 	}
 	if !r.Human {
-		page.Control = !p.human(c)
+		r.Human = p.human(c)
 	}
+	page.Human, page.Control = r.Human, !r.Human
 	if page.Control || page.Errors != nil {
+		// Who has answered is not asked again for the sake of a wrong code.
+		if err := p.keepRegistration(ctx, r); err != nil {
+			p.fail(c, err)
+			return
+		}
 		p.registerStep(c, http.StatusBadRequest, page)
 		return
 	}
-	r.Human = true
+	r.Person = page.Form
 	p.next(c, r, 2)
 }
 
@@ -260,8 +270,12 @@ func (p *portal) registerPerson(c *gin.Context) {
 		},
 		Language: p.tongue(c).code, Terms: c.PostForm("termini") != "", PrivacyRead: c.PostForm("privacy") != "",
 	}
+	if c.PostForm("indietro") != "" {
+		p.next(c, r, 1) // nothing is checked yet, and nothing typed is lost
+		return
+	}
 	if _, err := p.svc.CheckPerson(r.Person); err != nil {
-		page := registerPage{Step: 2, Form: r.Person, Errors: fieldErrors(err)}
+		page := registerPage{Step: 2, Form: r.Person, Errors: fieldErrors(err), Human: true}
 		if page.Errors == nil {
 			p.fail(c, err)
 			return

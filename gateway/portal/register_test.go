@@ -97,11 +97,24 @@ func TestRegistrationJourney(t *testing.T) {
 
 	first := b.get("/").submit("Registrati").is(200, "/registrazione")
 	// What is wrong is said, and what was right stays.
-	wrong := first.submit("Avanti", "codice_fiscale", "RSSMRA80A01H501X", "controllo", first.sum()).is(400, "/registrazione").says("Il codice fiscale non è giusto")
-	wrong.submit("Avanti", "codice_fiscale", string(gatewaytest.ParentCode), "controllo", "cento").is(400, "/registrazione").says("domanda di controllo non è giusta")
+	first.submit("Avanti", "codice_fiscale", string(gatewaytest.ParentCode), "controllo", "cento").is(400, "/registrazione").says("domanda di controllo non è giusta")
 	b.post("/registrazione/dati", url.Values{"nome": {"Mario"}}).is(200, "/registrazione") // not before the control
-	wrong = b.get("/registrazione")
-	second := wrong.submit("Avanti", "codice_fiscale", strings.ToLower(string(gatewaytest.ParentCode)), "controllo", wrong.sum()).is(200, "/registrazione").says("Passo 2 di 3")
+	wrong := b.get("/registrazione")
+	// Who has answered is not asked again.
+	wrong = wrong.submit("Avanti", "codice_fiscale", "RSSMRA80A01H501X", "controllo", wrong.sum()).is(400, "/registrazione").
+		says("Il codice fiscale non è giusto").saysNot("Domanda di controllo")
+	b.get("/registrazione?passo=3").is(200, "/registrazione").says("Passo 1 di 4")
+	second := wrong.submit("Avanti", "codice_fiscale", strings.ToLower(string(gatewaytest.ParentCode))).is(200, "/registrazione").says("Passo 2 di 4")
+
+	// Back with half of it typed, and on again: nothing is asked twice.
+	half := second.submit("Torna indietro", "nome", "Mario", "email", "mario@").is(200, "/registrazione").says("Passo 1 di 4").saysNot("Domanda di controllo")
+	if _, _, form := half.form("Avanti"); !strings.EqualFold(form.Get("codice_fiscale"), string(gatewaytest.ParentCode)) {
+		t.Errorf("the first step lost the code: %v", form)
+	}
+	second = half.submit("Avanti").is(200, "/registrazione").says("Passo 2 di 4")
+	if _, _, form := second.form("Avanti"); form.Get("nome") != "Mario" || form.Get("email") != "mario@" {
+		t.Errorf("going back lost what was typed: %v", form)
+	}
 
 	bad := second.submit("Avanti", append(append([]string{}, marioFields...), "nome", "Marco", "comune", "Torino", "conferma_email", "altro@example.org")...).is(400, "/registrazione/dati")
 	bad.says("Il nome non corrisponde al codice fiscale", "Il comune di nascita non corrisponde", "I due indirizzi email sono diversi")
@@ -114,7 +127,7 @@ func TestRegistrationJourney(t *testing.T) {
 	if _, _, form := again.form("Avanti"); form.Get("nome") != "Mario" || form.Get("email") != "mario@example.org" {
 		t.Errorf("going back loses what was typed: %v", form)
 	}
-	again.submit("Avanti").is(200, "/registrazione").submit("Conferma i tuoi dati").is(200, "/registrazione/inviata").says("Controlla la posta")
+	again.submit("Avanti").is(200, "/registrazione").submit("Conferma i tuoi dati").is(200, "/registrazione/inviata").says("Controlla la posta", "Passo 4 di 4")
 
 	sent := s.accountMails()
 	if len(sent) != 1 || sent[0].Email != "mario@example.org" {
@@ -164,7 +177,7 @@ func TestRegistrationByWork(t *testing.T) {
 		}
 	}
 	done := fmt.Sprint(nonce)
-	p.submit("Avanti", "codice_fiscale", string(gatewaytest.ParentCode), "lavoro", done).is(200, "/registrazione").says("Passo 2 di 3")
+	p.submit("Avanti", "codice_fiscale", string(gatewaytest.ParentCode), "lavoro", done).is(200, "/registrazione").says("Passo 2 di 4")
 	other := s.browser()
 	other.get("/registrazione").submit("Avanti", "codice_fiscale", string(gatewaytest.ParentCode), "lavoro", done).is(400, "/registrazione")
 }
