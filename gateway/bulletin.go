@@ -5,7 +5,6 @@ package gateway
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -152,10 +151,7 @@ func (s *Service) BulletinsByLink(ctx context.Context, cart, link string) ([]Bul
 }
 
 func (s *Service) linkCode(cart string, until []byte) []byte {
-	m := hmac.New(sha256.New, s.linkKey)
-	m.Write([]byte("bulletins\x00" + cart + "\x00"))
-	m.Write(until)
-	return m.Sum(nil)[:linkSize]
+	return s.mac("bulletins", cart+"\x00"+string(until))[:linkSize]
 }
 
 // print gives the cart to the payer on paper: nothing is opened anywhere, and

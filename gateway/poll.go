@@ -88,9 +88,8 @@ func (s *Service) ask(ctx context.Context, a Attempt) error {
 	}
 	if err == nil && e.Word != WordOpen {
 		// Its id is the same each time the PSP says the same: the inbox takes it once.
-		if err := s.TakeEvent(ctx, e); err == nil || errors.Is(err, ErrForged) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrAmount) {
-			return s.asked(ctx, a.ID)
-		} else {
+		err := s.TakeEvent(ctx, e)
+		if err != nil && !errors.Is(err, ErrForged) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrAmount) {
 			return err
 		}
 	}
