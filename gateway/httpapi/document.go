@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -33,7 +34,11 @@ type operation struct {
 	query map[string]bool // parameters it takes
 }
 
-func loadDocument() (*document, error) {
+// loadDocument reads the description. It is the same for every handler of a
+// process, never changes, and takes longer than all else that New does.
+var loadDocument = sync.OnceValues(readDocument)
+
+func readDocument() (*document, error) {
 	var tree any
 	if err := yaml.Unmarshal(openapiYAML, &tree); err != nil {
 		return nil, fmt.Errorf("httpapi: openapi.yaml: %w", err)
