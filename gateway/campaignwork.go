@@ -68,14 +68,8 @@ type CampaignWork struct {
 	Before    int64 // the notices with a lower Seq are left to do; 0: all
 }
 
-const (
-	// A step issues, or changes, about so many notices: a quarter of a second of
-	// SQLite's one writer.
-	issueStep  = 500
-	unpaidStep = 200
-	// maxLeft bounds the list of notices that were skipped.
-	maxLeft = 100
-)
+// maxLeft bounds the list of notices that were skipped.
+const maxLeft = 100
 
 // MessageCampaign is the Kind of the outbox rows that ask to go on with a
 // campaign. Stored: never renamed.
@@ -215,7 +209,7 @@ func (s *Service) issueStep(tx Tx, c *Campaign) error {
 		return err
 	}
 	list = slices.DeleteFunc(list, func(n NewNotice) bool { _, ok := known[n.ExternalID]; return ok })
-	part := list[:min(len(list), max(1, issueStep/(1+len(c.Instalments))))]
+	part := list[:min(len(list), max(1, s.cfg.CampaignStep/(1+len(c.Instalments))))]
 	if len(part) > 0 {
 		if _, err := s.Issue(tx.Context(), w.Actor, c.School, part, false); err != nil {
 			return err
@@ -232,12 +226,12 @@ func (s *Service) issueStep(tx Tx, c *Campaign) error {
 // eachUnpaid does something to the next unpaid notices; act says whether it did.
 // It gets them locked, and not those that a payer holds.
 func (s *Service) eachUnpaid(tx Tx, c *Campaign, act func(Tx, *Campaign, Notice) (bool, error)) error {
-	w := &c.Work
-	page, err := tx.UnpaidOfCampaign(c.School, c.ID, w.Before, unpaidStep)
+	w, step := &c.Work, max(1, s.cfg.CampaignStep*2/5) // each takes some statements of its own
+	page, err := tx.UnpaidOfCampaign(c.School, c.ID, w.Before, step)
 	if err != nil {
 		return err
 	}
-	if len(page) < unpaidStep {
+	if len(page) < step {
 		w.State = WorkDone
 	} else {
 		w.Before = page[len(page)-1].Seq

@@ -16,7 +16,7 @@ import (
 )
 
 // outboxKinds are the kinds of messages that an operator may look at.
-var outboxKinds = []string{"event", "mail", "appio", "aca", "webhook"}
+var outboxKinds = []string{"event", "mail", "appio", "aca", "webhook", gateway.MessageCampaign}
 
 // maxParked is how many parked messages are listed.
 const maxParked = 1000

@@ -102,6 +102,7 @@ func (g *Gateway) open(address string, psps gateway.PSPs, now func() time.Time) 
 		Store: g.Store, PSPs: psps, Clock: gateway.NewClock(now, time.Time{}), Reg: g.Reg,
 		PublicURL: public, HelpText: "Segreteria, 0564 000000", HelpMail: "assistenza@pagamenti.example",
 		LinkKey: []byte("thirty-two bytes of a test's key"), AllowPrivateTargets: true,
+		CampaignStep: 50, // so that few pupils are many
 		WriteReceipt: func(to gateway.Addressee, r receipts.Receipt) []byte {
 			return receiptsxml.Write(pagopa.Target{PA: string(to.School), Broker: to.Broker, Station: to.Station}, r)
 		},
