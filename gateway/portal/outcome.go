@@ -22,17 +22,21 @@ func isOutcome(path string) bool { return strings.HasPrefix(path, outcomePrefix)
 
 type outcomePage struct {
 	frame
-	Cart    string
-	Phase   phase
-	Lines   []notice
-	PSP     string
-	Amount  money.Cents
-	Fee     money.Cents
-	Total   money.Cents
-	Hint    string // what the PSP's page says: wording only
-	Resume  string // the PSP's page, while it may still be used
-	Print   string // the postal bulletins, where there are some
-	Guest   bool   // the reader may not see whom the notices are for
+	Cart   string
+	Phase  phase
+	Lines  []notice
+	PSP    string
+	Amount money.Cents
+	Fee    money.Cents
+	Total  money.Cents
+	Hint   string // what the PSP's page says: wording only
+	Resume string // the PSP's page, while it may still be used
+	Print  string // the postal bulletins, where there are some
+	Guest  bool   // the reader may not see whom the notices are for
+	Again  bool   // what was not paid can be paid again now
+	// Free is when notices that wait for a page which was left are to be paid
+	// again, unless a receipt comes; zero where nothing was said.
+	Free    time.Time
 	Stamp   string // changes when there is something new to show
 	Refresh int    // seconds until a browser without scripts asks again; 0: no more
 }
@@ -90,8 +94,10 @@ func (p *portal) outcome(c *gin.Context) {
 		return
 	}
 	switch c.Query("esito") {
-	case "ko", "annullato":
+	case "ko", "errore", "annullato":
 		page.Hint = c.Query("esito")
+	default:
+		page.Free = time.Time{}
 	}
 	page.frame = p.frame(c)
 	p.render(c, http.StatusOK, "outcome", page)
@@ -136,7 +142,12 @@ func (p *portal) outcomeOf(c *gin.Context) (outcomePage, error) {
 		} else {
 			page.Guest, line.Receipt = true, ""
 		}
-		if line.Amount = cn.Amount; line.State == statePaid {
+		line.Amount = cn.Amount
+		if n.Payment != nil {
+			page.Free = n.Payment.ExpiresAt
+		}
+		page.Again = page.Again || line.State == stateOpen
+		if line.State == statePaid {
 			paid++
 		} else if page.Phase == phaseVerifying {
 			line.State = stateVerifying
@@ -146,6 +157,9 @@ func (p *portal) outcomeOf(c *gin.Context) (outcomePage, error) {
 	}
 	if paid == len(page.Lines) {
 		page.Phase = phasePaid // by receipts that came another way, too
+	}
+	if page.Phase == phaseVerifying || page.Phase == phasePrinted {
+		page.Again = false
 	}
 	page.Stamp = gateway.RequestKey(marks...)[:16]
 	if page.Phase == phaseVerifying {
@@ -157,6 +171,33 @@ func (p *portal) outcomeOf(c *gin.Context) (outcomePage, error) {
 		}
 	}
 	return page, nil
+}
+
+// payAgain puts what a payment left unpaid into the cart, as far as it has room.
+func (p *portal) payAgain(c *gin.Context) {
+	ctx, now := c.Request.Context(), p.svc.Now()
+	cart, err := p.cartOf(c)
+	if err != nil {
+		p.fail(c, err)
+		return
+	}
+	refs := p.refs(ctx)
+	for _, cn := range cart.Notices {
+		ref := gateway.NoticeRef{School: cn.School, Number: cn.Number}
+		n, _, err := p.find(ctx, account(c), ref)
+		if err != nil {
+			p.fail(c, err)
+			return
+		}
+		if n.Payable(now) == nil && !inProgress(n, now) && !slices.Contains(refs, ref) && len(refs) < gateway.MaxCartNotices {
+			refs = append(refs, ref)
+		}
+	}
+	if err := p.setRefs(c, refs); err != nil {
+		p.fail(c, err)
+		return
+	}
+	c.Redirect(http.StatusSeeOther, "/carrello")
 }
 
 // outcomeState is for the page's script: whether there is something new.

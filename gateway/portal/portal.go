@@ -151,6 +151,7 @@ var routes = []route{
 	{"POST", "/carrello/pagamento", visitor, (*portal).pay},
 	{"GET", "/carrello/esito/:cart", visitor, (*portal).outcome},
 	{"GET", "/carrello/esito/:cart/stato", visitor, (*portal).outcomeState},
+	{"POST", "/carrello/esito/:cart/riprova", visitor, (*portal).payAgain},
 	{"GET", "/pagamenti", family, (*portal).payments},
 	{"GET", "/pagamenti/:school/:receipt", family, (*portal).receipt},
 	{"GET", "/pagamenti/:school/:receipt/ricevuta.pdf", family, (*portal).receiptPDF},

@@ -680,12 +680,48 @@ func TestPSPHintIsOnlyWording(t *testing.T) {
 	b.login("mario.rossi")
 	b.get("/avvisi").submit("Aggiungi al carrello").submit("Vai al carrello").submit("Vai al pagamento").submit("Paga")
 	outcome := outcomeOf(s.PSPs.Orders()[0])
-	b.get(outcome+"?esito=annullato").says("In verifica", "è stato annullato")
+	b.get(outcome+"?esito=annullato").says("In verifica", "è stato annullato", "Se non arriva una ricevuta, dalle ")
+	b.get(outcome).says("In verifica").saysNot("dalle ", "Rimetti nel carrello")
 	b.get(outcome+"?esito=ko").says("In verifica", "non è andato a buon fine")
 	b.get(outcome + "?esito=%3Cscript%3E").says("In verifica").saysNot("<script>")
 	if got := s.State(n); got != gateway.NoticeOpen {
 		t.Errorf("notice is %s, want open", got)
 	}
+}
+
+// A payment that came to nothing loses nobody what they had chosen.
+func TestPayAgain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Family()
+	kept, gone := s.Issue(), s.Issue()
+	b := s.browser()
+	b.login("mario.rossi")
+	for _, n := range []gateway.Notice{kept, gone} {
+		b.post("/carrello/avvisi", url.Values{"ente": {string(n.School)}, "avviso": {n.Number.String()}})
+	}
+	b.get("/carrello/pagamento").submit("Paga")
+	outcome := outcomeOf(s.PSPs.Orders()[0])
+	b.post(outcome+"/riprova", nil).is(200, "/carrello").says("Il carrello è vuoto") // it is being paid
+	s.Time.Advance(time.Hour)
+	if _, err := s.Sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Cancel(context.Background(), gatewaytest.Operator, gone.School, gone.Number); err != nil {
+		t.Fatal(err)
+	}
+	failed := b.get(outcome).says("Pagamento non completato", "Da pagare", "Annullato")
+	for range 2 { // pressed twice
+		cart := failed.submit("Rimetti nel carrello").is(200, "/carrello").says("€ 16,50").saysNot("Il carrello è vuoto")
+		if strings.Count(cart.body, `value="Rimuovi"`)+strings.Count(cart.body, ">Rimuovi<") != 1 {
+			t.Errorf("the cart has not just the one notice:\n%s", cart.body)
+		}
+	}
+	s.browser().post(outcome+"/riprova", nil).is(404, outcome+"/riprova") // a stranger's
+	if psp := b.get("/carrello").submit("Vai al pagamento").submit("Paga"); psp.url.Host != "psp.example" {
+		t.Errorf("paying again ends on %s", psp.url)
+	}
+	b.get(outcome).saysNot("Rimetti nel carrello")
 }
 
 func TestProvisionalPassword(t *testing.T) {

@@ -21,7 +21,7 @@ func TestRoutes(t *testing.T) {
 		"GET /avvisi": family, "GET /avvisi/:school/:number": family, "GET /avvisi/:school/:number/avviso.pdf": family,
 		"GET /classe": family, "GET /carrello": visitor, "POST /carrello/avvisi": family, "POST /carrello/rimuovi": visitor,
 		"GET /carrello/pagamento": visitor, "POST /carrello/pagamento": visitor,
-		"GET /carrello/esito/:cart": visitor, "GET /carrello/esito/:cart/stato": visitor,
+		"GET /carrello/esito/:cart": visitor, "GET /carrello/esito/:cart/stato": visitor, "POST /carrello/esito/:cart/riprova": visitor,
 		"GET /pagamenti": family, "GET /pagamenti/:school/:receipt": family, "GET /pagamenti/:school/:receipt/ricevuta.pdf": family,
 		"GET /pagamenti/:school/:receipt/attestazione.pdf": family, "GET /attestazioni": family, "GET /attestazioni/:year/:child": family,
 		"GET /paga": visitor, "POST /paga": visitor, "GET /paga/:school/:number": visitor, "POST /paga/:school/:number": visitor,
