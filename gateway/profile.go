@@ -41,6 +41,7 @@ const (
 	LetterEmailChange  = "email_change"
 	LetterEmailChanged = "email_changed"
 	LetterHelp         = "help_request"
+	LetterHelpTaken    = "help_taken" // to who asked
 )
 
 func (s *Service) letter(tx Tx, aggregate string, l Letter) error {
@@ -229,13 +230,17 @@ func (s *Service) FamilyPupils(ctx context.Context, a Account) ([]Pupil, error) 
 	return list, err
 }
 
-// HelpRequest is a question of a family to the people who run the installation.
+// HelpRequest is a question of a family, to the people who run the installation
+// or to a school.
 type HelpRequest struct {
+	To     SchoolCode // the school that is asked; empty: who runs the installation
 	School SchoolCode // whose matter it is; empty: the site's
 	Topic  string     // one of HelpTopics
 	Text   string
 	Email  string // where to answer
 	Name   string // may be empty
+	// Language is that of the confirmation.
+	Language string
 }
 
 // HelpTopics are what a family may ask about. Sent: never renamed.
@@ -244,13 +249,14 @@ var HelpTopics = []string{"payment", "notice", "access", "accessibility", "other
 // ErrNoHelp says that the installation takes no questions.
 var ErrNoHelp = fmt.Errorf("no help address: %w", ErrNotFound)
 
-// TakesHelp says whether AskHelp can be used.
+// TakesHelp says whether who runs the installation can be asked; schools with a
+// HelpMail can whether or not.
 func (s *Service) TakesHelp() bool { return s.cfg.HelpMail != "" }
 
-// AskHelp sends a question and gives it a ticket number. Errors: *Invalid,
-// ErrNoHelp.
+// AskHelp sends a question, tells who asked that it came, and gives it a ticket
+// number. Errors: *Invalid, ErrNoHelp.
 func (s *Service) AskHelp(ctx context.Context, q HelpRequest) (ticket string, err error) {
-	if !s.TakesHelp() {
+	if q.To == "" && !s.TakesHelp() {
 		return "", ErrNoHelp
 	}
 	var bad Invalid
@@ -275,7 +281,17 @@ func (s *Service) AskHelp(ctx context.Context, q HelpRequest) (ticket string, er
 	id := strings.ToUpper(s.newID())
 	ticket = id[:4] + "-" + id[4:8]
 	err = s.store.Update(ctx, func(tx Tx) error {
-		school := ""
+		school, to := "", s.cfg.HelpMail
+		if q.To != "" {
+			asked, err := tx.School(q.To)
+			if err != nil && !isNotFound(err) {
+				return err
+			}
+			if err != nil || asked.HelpMail == "" {
+				return &Invalid{[]FieldError{{"to", "unknown", "choose whom to ask from the list"}}}
+			}
+			to, q.School = asked.HelpMail, q.To
+		}
 		if q.School != "" {
 			found, err := tx.School(q.School)
 			if isNotFound(err) {
@@ -286,11 +302,34 @@ func (s *Service) AskHelp(ctx context.Context, q HelpRequest) (ticket string, er
 			}
 			school = found.Name
 		}
-		return s.letter(tx, "help/"+ticket, Letter{Template: LetterHelp, To: s.cfg.HelpMail, ReplyTo: q.Email, Language: "it", Values: map[string]string{
+		if err := s.confirmHelp(tx, ticket, school, q); err != nil {
+			return err
+		}
+		return s.letter(tx, "help/"+ticket, Letter{Template: LetterHelp, To: to, ReplyTo: q.Email, Language: "it", Values: map[string]string{
 			"ticket": ticket, "topic": q.Topic, "school": school, "school_code": string(q.School), "name": q.Name, "email": q.Email, "text": q.Text,
 		}})
 	})
 	return ticket, err
+}
+
+// confirmHelp tells who asked that the question came. It says nothing that was
+// typed, and not too often: the form must not become a way to write to others, or
+// to flood somebody's box.
+func (s *Service) confirmHelp(tx Tx, ticket, school string, q HelpRequest) error {
+	now := s.clock.Now()
+	sent, err := tx.CountHelpMails(q.Email, now.Add(-mailSpan))
+	if err != nil || sent >= mailsAtMost {
+		return err
+	}
+	if err := tx.InsertHelpMail(q.Email, now); err != nil {
+		return err
+	}
+	if q.To == "" {
+		school = "" // who runs the site answers, whatever it is about
+	}
+	return s.letter(tx, "help/"+ticket+"/taken", Letter{
+		Template: LetterHelpTaken, To: q.Email, Language: q.Language, Values: map[string]string{"ticket": ticket, "school": school},
+	})
 }
 
 // cleanLines keeps the lines of a text and nothing else that is not to be seen.

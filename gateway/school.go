@@ -27,6 +27,7 @@ type School struct {
 	Taxonomy     string          // default transferCategory, written 9/…/
 	Postal       PostalAccount   // zero when the school has none
 	HelpText     string          // whom a family may ask, and when
+	HelpMail     string          // where questions of families to it go; empty: it takes none here
 	// CampaignsNeedApproval: somebody else than its author, the head as a rule, has
 	// to approve a campaign before it can be published.
 	CampaignsNeedApproval bool
@@ -75,6 +76,7 @@ var (
 type NewSchool struct {
 	Code, Name, IBAN, Segregation, Broker, Station      string
 	Mechanograph, CBILL, Taxonomy, HelpText, Town       string
+	HelpMail                                            string
 	PostalAccount, PostalIBAN, PostalHolder, PostalAuth string
 	CampaignsNeedApproval                               bool // false for a new one
 }
@@ -127,7 +129,7 @@ func (s *Service) ChangeSchool(ctx context.Context, actor Actor, code SchoolCode
 		}
 		in := NewSchool{
 			Code: string(old.Code), Name: old.Name, IBAN: string(old.IBAN), Segregation: old.Segregation.String(), Broker: old.Broker, Station: old.Station,
-			Mechanograph: old.Mechanograph, CBILL: old.CBILL, Taxonomy: old.Taxonomy, HelpText: old.HelpText, Town: old.Town,
+			Mechanograph: old.Mechanograph, CBILL: old.CBILL, Taxonomy: old.Taxonomy, HelpText: old.HelpText, Town: old.Town, HelpMail: old.HelpMail,
 			CampaignsNeedApproval: old.CampaignsNeedApproval,
 			PostalAccount:         old.Postal.Account, PostalIBAN: string(old.Postal.IBAN), PostalHolder: old.Postal.Holder, PostalAuth: old.Postal.Authorization,
 		}
@@ -233,6 +235,9 @@ func (s *Service) checkSchool(in NewSchool) (School, error) {
 	}
 	if school.Town = clean(in.Town); utf8.RuneCountInString(school.Town) > 80 {
 		bad.Add("town", "length", "at most 80 characters")
+	}
+	if in.HelpMail != "" {
+		school.HelpMail = checkEmail(in.HelpMail, "help_mail", &bad)
 	}
 	school.Postal = checkPostal(in, &bad)
 	school.CampaignsNeedApproval = in.CampaignsNeedApproval

@@ -240,6 +240,10 @@ type Tx interface {
 	LastInvitation(school SchoolCode, payer string) (Invitation, error)
 	// EndInvitations ends those of a payer that were not used and are not over.
 	EndInvitations(school SchoolCode, payer string, at time.Time) error
+	// InsertHelpMail notes that a confirmation goes to an address, and
+	// CountHelpMails counts those since an instant.
+	InsertHelpMail(email string, at time.Time) error
+	CountHelpMails(email string, since time.Time) (int, error)
 	// PayersByCode lists the entries of all schools' registries for a person.
 	PayersByCode(FiscalCode) ([]Payer, error)
 

@@ -98,7 +98,7 @@ func schoolFields(in *gateway.NewSchool) map[string]*string {
 	return map[string]*string{
 		"name": &in.Name, "town": &in.Town, "iban": &in.IBAN, "segregation-code": &in.Segregation,
 		"broker": &in.Broker, "station": &in.Station, "mechanographic-code": &in.Mechanograph, "cbill": &in.CBILL,
-		"taxonomy": &in.Taxonomy, "help-text": &in.HelpText, "postal-account": &in.PostalAccount,
+		"taxonomy": &in.Taxonomy, "help-text": &in.HelpText, "help-mail": &in.HelpMail, "postal-account": &in.PostalAccount,
 		"postal-iban": &in.PostalIBAN, "postal-holder": &in.PostalHolder, "postal-authorization": &in.PostalAuth,
 	}
 }
@@ -109,7 +109,7 @@ var schoolHelp = map[string]string{
 	"segregation-code": "the two digits (`NN`) that PagoPA assigned", "broker": "`fiscal code` of the intermediary; NODOGATE_BROKER, or the school itself, without it",
 	"station": "`station` of the broker, like 80014480828_01", "mechanographic-code": "codice meccanografico, like `GRIC83000X`",
 	"cbill": "the 5 characters (`ABCDE`) of the CBILL code", "taxonomy": "default collection `code`, like 9/0801100AP/",
-	"help-text": "`text`: whom a family may ask, and when", "postal-account": "the 12 `digits` of the postal account",
+	"help-text": "`text`: whom a family may ask, and when", "help-mail": "`address` that questions of families to the school go to", "postal-account": "the 12 `digits` of the postal account",
 	"postal-iban": "`IBAN` of the postal account", "postal-holder": "its `holder`, at most 50 characters",
 	"postal-authorization": "`text` of the authorization by Poste Italiane",
 }
@@ -329,7 +329,7 @@ func schoolRecord(s gateway.School) record {
 	return record{
 		"fiscal_code": s.Code, "name": s.Name, "iban": s.IBAN, "segregation_code": s.Segregation.String(),
 		"broker": s.Broker, "station": s.Station, "mechanographic_code": s.Mechanograph, "cbill": s.CBILL,
-		"taxonomy": s.Taxonomy, "town": s.Town, "created_at": s.CreatedAt,
+		"taxonomy": s.Taxonomy, "town": s.Town, "help_text": s.HelpText, "help_mail": s.HelpMail, "created_at": s.CreatedAt,
 	}
 }
 

@@ -19,7 +19,7 @@ func (h *handlers) CreateSchool(ctx context.Context, r CreateSchoolRequestObject
 	school, created, err := h.svc.AddSchool(ctx, k.caller.actor(), gateway.NewSchool{
 		Code: b.FiscalCode, Name: b.Name, IBAN: b.Iban, Segregation: b.SegregationCode,
 		Broker: b.Broker, Station: b.Station, Mechanograph: b.MechanographicCode, CBILL: b.Cbill,
-		Taxonomy: b.Taxonomy, HelpText: b.HelpText, Town: b.Town, PostalAccount: b.PostalAccount,
+		Taxonomy: b.Taxonomy, HelpText: b.HelpText, HelpMail: b.HelpMail, Town: b.Town, PostalAccount: b.PostalAccount,
 		PostalIBAN: b.PostalIban, PostalHolder: b.PostalHolder, PostalAuth: b.PostalAuthorization,
 	})
 	if errors.Is(err, gateway.ErrExists) {
@@ -89,7 +89,7 @@ func (h *handlers) ChangeSchool(ctx context.Context, r ChangeSchoolRequestObject
 			{&in.Name, b.Name, "name"}, {&in.IBAN, b.Iban, "iban"}, {&in.Segregation, b.SegregationCode, "segregation_code"},
 			{&in.Broker, b.Broker, "broker"}, {&in.Station, b.Station, "station"}, {&in.Mechanograph, b.MechanographicCode, "mechanographic_code"},
 			{&in.CBILL, b.Cbill, "cbill"}, {&in.Taxonomy, b.Taxonomy, "taxonomy"}, {&in.HelpText, b.HelpText, "help_text"},
-			{&in.Town, b.Town, "town"},
+			{&in.HelpMail, b.HelpMail, "help_mail"}, {&in.Town, b.Town, "town"},
 			{&in.PostalAccount, b.PostalAccount, "postal_account"}, {&in.PostalIBAN, b.PostalIban, "postal_iban"},
 			{&in.PostalHolder, b.PostalHolder, "postal_holder"}, {&in.PostalAuth, b.PostalAuthorization, "postal_authorization"},
 		} {
@@ -115,7 +115,7 @@ func schoolOf(s gateway.School) School {
 	return School{
 		FiscalCode: string(s.Code), Name: s.Name, Iban: string(s.IBAN), SegregationCode: s.Segregation.String(),
 		Broker: s.Broker, Station: s.Station, MechanographicCode: text(s.Mechanograph), Cbill: text(s.CBILL),
-		Taxonomy: s.Taxonomy, HelpText: text(s.HelpText), Town: text(s.Town), PostalAccount: text(s.Postal.Account),
+		Taxonomy: s.Taxonomy, HelpText: text(s.HelpText), HelpMail: text(s.HelpMail), Town: text(s.Town), PostalAccount: text(s.Postal.Account),
 		PostalIban: text(s.Postal.IBAN), PostalHolder: text(s.Postal.Holder), PostalAuthorization: text(s.Postal.Authorization),
 		CampaignsNeedApproval: s.CampaignsNeedApproval, Version: s.Version, CreatedAt: s.CreatedAt,
 	}

@@ -53,7 +53,7 @@ const (
 // noticeMails are the mails about a notice, letters those to an address.
 var (
 	noticeMails   = []string{templateIssued, templatePaid, templateReminder, templateRefunded}
-	letters       = []string{gateway.LetterEmailChange, gateway.LetterEmailChanged, gateway.LetterHelp}
+	letters       = []string{gateway.LetterEmailChange, gateway.LetterEmailChanged, gateway.LetterHelp, gateway.LetterHelpTaken}
 	templateNames = slices.Concat(noticeMails, letters, accountMails)
 
 	accountMails = func() (list []string) {

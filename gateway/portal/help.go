@@ -18,7 +18,10 @@ type helpPage struct {
 	frame
 	Help    string // of the installation
 	Schools []schoolHelp
-	Form    bool // questions are taken
+	Form    bool         // questions are taken
+	Site    bool         // by who runs the site
+	Ask     []schoolHelp // schools that take them
+	To      gateway.SchoolCode
 	Topics  []string
 	Topic   string
 	School  gateway.SchoolCode
@@ -32,6 +35,7 @@ type helpPage struct {
 type schoolHelp struct {
 	Code       gateway.SchoolCode
 	Name, Help string
+	takes      bool // questions
 }
 
 func (p *portal) help(c *gin.Context) {
@@ -44,42 +48,60 @@ func (p *portal) help(c *gin.Context) {
 
 func (p *portal) helpPage(c *gin.Context, status int, page helpPage) {
 	ctx := c.Request.Context()
-	page.Help, page.Form, page.Topics, page.Key = p.svc.HelpText(), p.svc.TakesHelp(), gateway.HelpTopics, rand.Text()
+	page.Help, page.Site, page.Topics, page.Key = p.svc.HelpText(), p.svc.TakesHelp(), gateway.HelpTopics, rand.Text()
 	_, page.Ticket, _ = strings.Cut(p.sessions.GetString(ctx, sessionTicket), " ")
 	if !slices.Contains(page.Topics, page.Topic) {
 		page.Topic = ""
 	}
-	if a := account(c); a != nil && !a.MustChange {
-		list, err := p.svc.FamilyNotices(ctx, *a)
-		if err != nil {
-			p.fail(c, err)
-			return
+	var err error
+	if page.Schools, err = p.helpSchools(c); err != nil {
+		p.fail(c, err)
+		return
+	}
+	for _, x := range page.Schools {
+		if x.takes {
+			page.Ask = append(page.Ask, x)
 		}
-		pupils, err := p.svc.FamilyPupils(ctx, *a)
-		if err != nil {
-			p.fail(c, err)
-			return
-		}
-		var codes []gateway.SchoolCode
-		for _, x := range pupils {
-			codes = append(codes, x.School)
-		}
-		for _, n := range list {
-			codes = append(codes, n.School)
-		}
-		slices.Sort(codes)
-		for _, code := range slices.Compact(codes) {
-			school, err := p.svc.School(ctx, code)
-			if err != nil {
-				p.fail(c, err)
-				return
-			}
-			page.Schools = append(page.Schools, schoolHelp{school.Code, school.Name, school.HelpText})
-		}
-		slices.SortFunc(page.Schools, func(a, b schoolHelp) int { return strings.Compare(a.Name, b.Name) })
+	}
+	page.Form = page.Site || len(page.Ask) > 0
+	if page.Errors == nil && len(page.Ask) > 0 {
+		page.To = page.Ask[0].Code // about a notice the school knows more
 	}
 	page.frame = p.frame(c)
 	p.render(c, status, "help", page)
+}
+
+// helpSchools are the schools of a family, by name; none for a guest.
+func (p *portal) helpSchools(c *gin.Context) (list []schoolHelp, err error) {
+	ctx, a := c.Request.Context(), account(c)
+	if a == nil || a.MustChange {
+		return nil, nil
+	}
+	notices, err := p.svc.FamilyNotices(ctx, *a)
+	if err != nil {
+		return nil, err
+	}
+	pupils, err := p.svc.FamilyPupils(ctx, *a)
+	if err != nil {
+		return nil, err
+	}
+	var codes []gateway.SchoolCode
+	for _, x := range pupils {
+		codes = append(codes, x.School)
+	}
+	for _, n := range notices {
+		codes = append(codes, n.School)
+	}
+	slices.Sort(codes)
+	for _, code := range slices.Compact(codes) {
+		school, err := p.svc.School(ctx, code)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, schoolHelp{school.Code, school.Name, school.HelpText, school.HelpMail != ""})
+	}
+	slices.SortFunc(list, func(a, b schoolHelp) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
 }
 
 // askHelp sends a question. The same form sent twice is one question.
@@ -97,15 +119,25 @@ func (p *portal) askHelp(c *gin.Context) {
 	if !p.within(c, p.questions) {
 		return
 	}
-	q := gateway.HelpRequest{Topic: c.PostForm("tema"), Text: c.PostForm("testo"), Email: c.PostForm("email"), School: gateway.SchoolCode(c.PostForm("scuola"))}
+	q := gateway.HelpRequest{Topic: c.PostForm("tema"), Text: c.PostForm("testo"), Email: c.PostForm("email"), School: gateway.SchoolCode(c.PostForm("scuola")),
+		To: gateway.SchoolCode(c.PostForm("destinatario")), Language: p.tongue(c).code}
 	if a := account(c); a != nil {
 		q.Name = a.FirstName + " " + a.LastName
 	}
-	ticket, err := p.svc.AskHelp(ctx, q)
+	var ticket string
+	own, err := p.helpSchools(c)
+	switch {
+	case err != nil:
+	case q.To != "" && !slices.ContainsFunc(own, func(x schoolHelp) bool { return x.takes && x.Code == q.To }):
+		// Only a family of the school's writes to it from here.
+		err = &gateway.Invalid{Fields: []gateway.FieldError{{Field: "to", Code: "unknown"}}}
+	default:
+		ticket, err = p.svc.AskHelp(ctx, q)
+	}
 	var invalid *gateway.Invalid
 	switch {
 	case errors.As(err, &invalid):
-		page := helpPage{Topic: q.Topic, Text: q.Text, Email: q.Email, School: q.School, Errors: map[string]bool{}}
+		page := helpPage{Topic: q.Topic, Text: q.Text, Email: q.Email, School: q.School, To: q.To, Errors: map[string]bool{}}
 		for _, f := range invalid.Fields {
 			page.Errors[f.Field] = true
 		}

@@ -38,6 +38,27 @@ func (s *site) letters() []gateway.Letter {
 	return out
 }
 
+// questions are the letters to who answers; each question has one that tells who
+// asked.
+func (s *site) questions() []gateway.Letter {
+	s.t.Helper()
+	var asked []gateway.Letter
+	told := map[string]bool{}
+	for _, l := range s.letters() {
+		if l.Template == gateway.LetterHelpTaken {
+			told[l.To+" "+l.Values["ticket"]] = l.Values["text"] == ""
+			continue
+		}
+		asked = append(asked, l)
+	}
+	for _, l := range asked {
+		if !told[l.ReplyTo+" "+l.Values["ticket"]] {
+			s.t.Errorf("%s was not told that question %s came", l.ReplyTo, l.Values["ticket"])
+		}
+	}
+	return asked
+}
+
 func TestConsents(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -275,7 +296,7 @@ func TestHelpForm(t *testing.T) {
 	form.Set("testo", "Ho pagato due volte.")
 	sent := b.post(action, form).is(200, "/assistenza").says("Abbiamo ricevuto la tua richiesta")
 	b.post(action, form).is(200, "/assistenza")
-	letters := s.letters()
+	letters := s.questions()
 	if len(letters) != 1 || letters[0].To != "assistenza@pagamenti.example" || letters[0].ReplyTo != "a@example.org" {
 		t.Fatalf("letters are %+v", letters)
 	}
@@ -284,10 +305,27 @@ func TestHelpForm(t *testing.T) {
 	mario := s.browser()
 	mario.login("mario.rossi")
 	mario.get("/assistenza").says("Riguarda una scuola?").submit("Invia", "tema", "notice", "scuola", string(gatewaytest.SchoolCode), "testo", "L’avviso della gita è doppio.").says("Abbiamo ricevuto")
-	if letters := s.letters(); len(letters) != 1 || letters[0].ReplyTo != "mario.rossi@example.org" || letters[0].Values["school"] != "IC 6 Grosseto" || letters[0].Values["name"] != "Mario Rossi" {
+	if letters := s.questions(); len(letters) != 1 || letters[0].ReplyTo != "mario.rossi@example.org" || letters[0].Values["school"] != "IC 6 Grosseto" || letters[0].Values["name"] != "Mario Rossi" {
 		t.Errorf("letters are %+v", letters)
 	}
 	mario.post("/assistenza", url.Values{"chiave": {"x"}}).is(400, "/assistenza")
+	// To the school, once it takes questions; a stranger's form writes to none.
+	if _, err := s.ChangeSchool(t.Context(), gatewaytest.Operator, gatewaytest.SchoolCode, func(_ gateway.School, in *gateway.NewSchool) error {
+		in.HelpMail = "segreteria@scuola.example"
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ask := []string{"tema", "notice", "email", "mario.rossi@example.org", "testo", "L’avviso della gita è doppio.", "destinatario", string(gatewaytest.SchoolCode)}
+	mario.get("/assistenza").says("A chi scrivi?", "Alla segreteria: IC 6 Grosseto", "A chi gestisce questo sito").submit("Invia", ask...).says("Abbiamo ricevuto")
+	if letters := s.questions(); len(letters) != 1 || letters[0].To != "segreteria@scuola.example" || letters[0].Values["school"] != "IC 6 Grosseto" {
+		t.Errorf("letters are %+v", letters)
+	}
+	action, _, form = s.browser().get("/assistenza").saysNot("A chi scrivi?").form("Invia")
+	for i := 0; i < len(ask); i += 2 {
+		form.Set(ask[i], ask[i+1])
+	}
+	s.browser().post(action, form).is(400, "/assistenza").says("Scegli a chi scrivere")
 	limited := false
 	for range 8 {
 		p := s.browser().get("/assistenza").submit("Invia", "tema", "other", "email", "a@example.org", "testo", "Ancora una domanda.")

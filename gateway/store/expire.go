@@ -25,6 +25,7 @@ const (
 	deleteDoneOutbox  = `DELETE FROM outbox WHERE done_at <= $1`
 	// What a form asked for and nobody finished names a person: it goes soon.
 	deleteRegistrations  = `DELETE FROM registrations WHERE created_at <= $1`
+	deleteHelpMails      = `DELETE FROM help_mails WHERE at <= $1`
 	deletePasswordLinks  = `DELETE FROM password_links WHERE created_at <= $1`
 	deleteParkedWebhooks = `DELETE FROM outbox WHERE kind = 'webhook' AND parked_at <= $1`
 )
@@ -41,7 +42,7 @@ func (db *DB) DropExpired(ctx context.Context, now time.Time) error {
 		if _, err := t.sql.ExecContext(t.ctx, deleteDoneOutbox, at(now.Add(-doneKept))); err != nil {
 			return err
 		}
-		for _, query := range []string{deleteRegistrations, deletePasswordLinks} {
+		for _, query := range []string{deleteRegistrations, deletePasswordLinks, deleteHelpMails} {
 			if _, err := t.sql.ExecContext(t.ctx, query, at(now.Add(-registrationsKept))); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"strings"
 	"time"
 
 	"github.com/nodogate/nodogate/gateway"
@@ -105,6 +106,28 @@ const selectIdentity = `SELECT account FROM identities WHERE issuer = $1 AND sub
 func (t *tx) AccountOfIdentity(issuer, subject string) (account string, err error) {
 	err = t.sql.QueryRowContext(t.ctx, selectIdentity, issuer, subject).Scan(&account)
 	return account, notFound(err)
+}
+
+const insertHelpMail = `INSERT INTO help_mails (address_hash, at) VALUES ($1, $2)`
+
+func (t *tx) InsertHelpMail(email string, when time.Time) error {
+	hash, err := t.hash("help_mail", strings.ToLower(email))
+	if err != nil {
+		return err
+	}
+	_, err = t.sql.ExecContext(t.ctx, insertHelpMail, hash, at(when))
+	return err
+}
+
+const countHelpMails = `SELECT count(*) FROM help_mails WHERE address_hash = $1 AND at >= $2`
+
+func (t *tx) CountHelpMails(email string, since time.Time) (n int, err error) {
+	hash, err := t.hash("help_mail", strings.ToLower(email))
+	if err != nil {
+		return 0, err
+	}
+	err = t.sql.QueryRowContext(t.ctx, countHelpMails, hash, at(since)).Scan(&n)
+	return n, err
 }
 
 const insertInvitation = `

@@ -10,12 +10,12 @@ import (
 )
 
 const schoolColumns = `code, name, iban, segregation, broker, station, mechanograph, cbill, taxonomy,
-       postal_account, postal_iban, postal_holder, postal_authorization, help_text, created_at, version, town, campaigns_need_approval`
+       postal_account, postal_iban, postal_holder, postal_authorization, help_text, created_at, version, town, campaigns_need_approval, help_mail`
 
 func scanSchool(r row) (s gateway.School, err error) {
 	var segregation string
 	if err = r.Scan(&s.Code, &s.Name, &s.IBAN, &segregation, &s.Broker, &s.Station, &s.Mechanograph, &s.CBILL, &s.Taxonomy,
-		&s.Postal.Account, &s.Postal.IBAN, &s.Postal.Holder, &s.Postal.Authorization, &s.HelpText, instant{&s.CreatedAt}, &s.Version, &s.Town, &s.CampaignsNeedApproval); err != nil {
+		&s.Postal.Account, &s.Postal.IBAN, &s.Postal.Holder, &s.Postal.Authorization, &s.HelpText, instant{&s.CreatedAt}, &s.Version, &s.Town, &s.CampaignsNeedApproval, &s.HelpMail); err != nil {
 		return s, notFound(err)
 	}
 	s.Segregation, err = iuv.ParseSegregation(segregation)
@@ -37,14 +37,14 @@ func (t *tx) Schools() ([]gateway.School, error) {
 
 const insertSchool = `
 INSERT INTO schools (` + schoolColumns + `)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
     ON CONFLICT (code) DO NOTHING`
 
 // InsertSchool makes the school's data key too.
 func (t *tx) InsertSchool(s gateway.School) error {
 	err := t.changed(gateway.ErrConflict, insertSchool, s.Code, s.Name, s.IBAN, s.Segregation.String(), s.Broker, s.Station,
 		s.Mechanograph, s.CBILL, s.Taxonomy, s.Postal.Account, s.Postal.IBAN, s.Postal.Holder, s.Postal.Authorization,
-		s.HelpText, at(s.CreatedAt), s.Version, s.Town, s.CampaignsNeedApproval)
+		s.HelpText, at(s.CreatedAt), s.Version, s.Town, s.CampaignsNeedApproval, s.HelpMail)
 	if err != nil {
 		return err
 	}
@@ -62,13 +62,13 @@ const updateSchool = `
 UPDATE schools
    SET name = $2, iban = $3, segregation = $4, broker = $5, station = $6, mechanograph = $7, cbill = $8, taxonomy = $9, postal_account = $10,
        postal_iban = $11, postal_holder = $12, postal_authorization = $13, help_text = $14, version = $15, town = $16,
-       campaigns_need_approval = $17
+       campaigns_need_approval = $17, help_mail = $18
  WHERE code = $1 AND version < $15`
 
 func (t *tx) SaveSchool(s gateway.School) error {
 	return t.changed(gateway.ErrConflict, updateSchool, s.Code, s.Name, s.IBAN, s.Segregation.String(), s.Broker, s.Station,
 		s.Mechanograph, s.CBILL, s.Taxonomy, s.Postal.Account, s.Postal.IBAN, s.Postal.Holder, s.Postal.Authorization, s.HelpText, s.Version,
-		s.Town, s.CampaignsNeedApproval)
+		s.Town, s.CampaignsNeedApproval, s.HelpMail)
 }
 
 const selectKnowsStation = `

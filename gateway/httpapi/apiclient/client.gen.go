@@ -1197,6 +1197,9 @@ type NewSchool struct {
 	// FiscalCode 11 digits.
 	FiscalCode string `json:"fiscal_code"`
 
+	// HelpMail Where questions that families write to the school on the portal go; without it they cannot.
+	HelpMail *string `json:"help_mail,omitempty"`
+
 	// HelpText Whom a family may ask, and when.
 	HelpText *string `json:"help_text,omitempty"`
 	Iban     string  `json:"iban"`
@@ -1638,6 +1641,7 @@ type School struct {
 	Cbill                 *TextOrNull `json:"cbill"`
 	CreatedAt             time.Time   `json:"created_at"`
 	FiscalCode            string      `json:"fiscal_code"`
+	HelpMail              *TextOrNull `json:"help_mail"`
 	HelpText              *TextOrNull `json:"help_text"`
 	Iban                  string      `json:"iban"`
 	MechanographicCode    *TextOrNull `json:"mechanographic_code"`
@@ -1660,6 +1664,7 @@ type SchoolChange struct {
 	// CampaignsNeedApproval A campaign has to be approved by another client than the one that drafted it before it can be published.
 	CampaignsNeedApproval *bool   `json:"campaigns_need_approval,omitempty"`
 	Cbill                 *string `json:"cbill,omitempty"`
+	HelpMail              *string `json:"help_mail,omitempty"`
 	HelpText              *string `json:"help_text,omitempty"`
 	Iban                  *string `json:"iban,omitempty"`
 	MechanographicCode    *string `json:"mechanographic_code,omitempty"`

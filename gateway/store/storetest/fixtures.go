@@ -52,7 +52,7 @@ func school(code gateway.SchoolCode, name string) gateway.School {
 		Broker: "80014480828", Station: "80014480828_01", Mechanograph: "GRIC83000X", CBILL: "AAAAA", Taxonomy: "9/0801100AP/",
 		Town:     "Grosseto",
 		Postal:   gateway.PostalAccount{Account: "000001234567", IBAN: "IT45R0760103200000001234567", Holder: "Istituto Rossi", Authorization: "AUT. DB/1"},
-		HelpText: "Segreteria, 9-12", CreatedAt: Now(), Version: 1,
+		HelpText: "Segreteria, 9-12", HelpMail: "segreteria@scuola.example", CreatedAt: Now(), Version: 1,
 	}
 }
 

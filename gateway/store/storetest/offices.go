@@ -370,7 +370,7 @@ func evidenceListed(w world) {
 func saveSchool(w world) {
 	s := school(schoolA, "Istituto Nuovo")
 	s.IBAN, s.CBILL, s.Postal, s.Taxonomy, s.HelpText, s.Version = "IT45R0760103200000000001016", "", gateway.PostalAccount{}, "9/0101002IM/", "x", 2
-	s.Town, s.CampaignsNeedApproval = "Orbetello", true
+	s.Town, s.CampaignsNeedApproval, s.HelpMail = "Orbetello", true, "altra@scuola.example"
 	w.update(func(tx gateway.Tx) error { return tx.SaveSchool(s) })
 	equal(w, "the school saved", read(w, func(tx gateway.Tx) (gateway.School, error) { return tx.School(schoolA) }), s)
 	w.update(func(tx gateway.Tx) error {

@@ -67,6 +67,15 @@ func registrations(w world) {
 		i.ExpiresAt = Now().Add(time.Minute)
 		return errors.Join(err, err2, err3)
 	})
+	w.update(func(tx gateway.Tx) error {
+		err := errors.Join(tx.InsertHelpMail("laura@example.org", Now()), tx.InsertHelpMail("Laura@example.org", Now()), tx.InsertHelpMail("other@example.org", Now()))
+		for since, want := range map[time.Time]int{Now(): 2, Now().Add(time.Microsecond): 0} {
+			if n, err2 := tx.CountHelpMails("laura@example.org", since); err2 != nil || n != want {
+				w.Errorf("CountHelpMails = %d, %v, want %d", n, err2, want)
+			}
+		}
+		return err
+	})
 	r.Account, open.UsedAt, i.UsedAt = "acc-r", Now().Add(time.Minute), Now().Add(time.Minute)
 	w.update(func(tx gateway.Tx) error {
 		return errors.Join(tx.SaveRegistration(r), tx.SavePasswordLink(open), tx.SaveInvitation(i))
