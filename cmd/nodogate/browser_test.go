@@ -321,7 +321,8 @@ func TestJourney(t *testing.T) {
 		b.choose("Carta di pagamento")
 		b.choose("Banca Uno")
 		b.click("Paga")
-		b.sees("Il servizio scelto non risponde in questo momento. Non ti è stato addebitato nulla")
+		b.sees("on ti è stato addebitato nulla")
+		b.sees("egline un altro o riprova più tardi")
 		b.shot("down")
 		b.open(demo.PortalURL + "/carrello")
 		b.click("Rimuovi")
@@ -411,7 +412,7 @@ func TestJourney(t *testing.T) {
 			b.sees(c.inside)
 			b.open(demo.PortalURL + "/avvisi")
 			b.sees("Maria Rossi")
-			b.sees("Assicurazione integrativa 2026/27")
+			b.sees("Contributo volontario per i laboratori")
 			b.shot(fmt.Sprint(c.lang, "-script-", c.script))
 		}
 	})
