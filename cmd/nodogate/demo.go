@@ -531,7 +531,8 @@ func (d *demoFile) list(ctx context.Context, svc *gateway.Service) error {
 		switch {
 		case f.State == gateway.NoticePaid:
 			d.Paid = append(d.Paid, record)
-		case f.Payable(svc.Now()) == nil && f.Payment == nil:
+		// Whoever pays all that stands in the file must not pay a plan in both ways.
+		case f.Payable(svc.Now()) == nil && f.Payment == nil && f.Plan == "":
 			d.Open = append(d.Open, record)
 		}
 	}
