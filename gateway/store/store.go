@@ -329,6 +329,9 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, opts *sql.TxOptions, writab
 		return s.broken
 	}
 	if err := begun.Commit(); err != nil {
+		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+			err = ctx.Err() // it ended first, and took all back
+		}
 		return fmt.Errorf("commit: %w", err)
 	}
 	for owner, k := range s.keys {
