@@ -487,6 +487,7 @@ func fill(w world) {
 			tx.InsertPasswordLink(gateway.PasswordLink{ID: "l-1", Account: "acc-1", CreatedAt: Now(), ExpiresAt: Now()}),
 			tx.InsertIdentity("https://idp", "s-1", "acc-1", Now()),
 			tx.InsertInvitation(gateway.Invitation{School: schoolA, Payer: "y-1", By: user, CreatedAt: Now(), ExpiresAt: Now()}),
+			tx.InsertHelpMail("laura.bianchi@example.org", Now()),
 			tx.InsertToken(token("k-1", n)), tx.InsertContribution(contribution("c-1", "A0001")),
 			tx.InsertCampaign(campaign("c-1")),
 			firstError(tx.MarkAskedReminder(refs(9)[0], gateway.DateIn(Now()), Now())),
