@@ -127,6 +127,9 @@ func TestVoluntaryCampaign(t *testing.T) {
 		}
 		service := ""
 		list, err := g.Contributions(ctx, school)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, x := range list {
 			service = x.Service
 		}
